@@ -1,0 +1,35 @@
+# `make demo` and `make test` are all one needs: each makes .venv by itself, once, and again when pyproject.toml changes.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test prove bench lint
+.DEFAULT_GOAL := test
+.DELETE_ON_ERROR:
+
+demo: $(READY)  ## papers from a local replica of PubMed, killed three times and resumed
+	@$(BIN)/python examples/papers/demo.py
+
+test: $(READY)  ## the tests, without the long counts
+	@$(BIN)/python -m pytest -q
+
+prove: $(READY)  ## the long counts: thousands of kills and power failures
+	@$(BIN)/python -m pytest -q -m prove
+
+bench: $(READY)  ## what recording one item costs, beside its raw cost
+	@$(BIN)/python benchmarks/item.py
+
+lint: $(READY)  ## style, types and the import rule
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# pip reads dependency groups from 25.1 on; a Python may bring an older one.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 10) else "leftoff needs Python 3.10 or newer and $(PYTHON) is %d.%d: name another with make PYTHON=..." % v[:2])'
+	@echo "setting up .venv (once; a minute or so)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --quiet --group dev --editable '.[all]'
+	@touch $@
