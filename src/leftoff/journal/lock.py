@@ -1,0 +1,154 @@
+"""Who may write: kernel locks on a file beside the journal, which die with their process.
+
+1. A lock is held by an open file description, never by the existence of a file. ``NAME.lock`` is never deleted.
+2. The lock is not on the journal itself: closing any descriptor of SQLite's own files drops SQLite's locks.
+3. A forked child shares the open file description, so the lock would outlive its owner in the child: the child closes
+   its copy at once (`os.register_at_fork`). Locks by ``lockf`` do not have that trap but fall with *any* close of the
+   file.
+4. One byte per slot: a slot is the whole journal (JSON Lines) or one run (SQLite). Each slot has 512 bytes that tell,
+   for people only, who holds it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import struct
+import sys
+import time
+import weakref
+from pathlib import Path
+from typing import Any, Final
+
+from leftoff.errors import DurabilityUnavailable, JournalBusy, OwnershipLost
+from leftoff.journal.sync import open_private, unwritable
+
+if sys.platform != "win32":
+    import fcntl
+
+_SLOT: Final = 512
+_BUSY: Final = (errno.EAGAIN, errno.EACCES)
+_held: weakref.WeakSet[Hold] = weakref.WeakSet()
+
+
+def whoami() -> dict[str, Any]:
+    """Return what tells people which process this is: host, pid and the time it took the lock."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def owner_value(durability: str) -> str:
+    """Return the value of an `owner` entry: this process, and what it asked for."""
+    return json.dumps({**whoami(), "durability": durability}, separators=(",", ":"))
+
+
+class Hold:
+    """Hold one slot of a journal's lock file until `release` or the end of the process."""
+
+    def __init__(self, journal: Path, slot: int, what: str) -> None:
+        """Take the slot of ``journal``, or raise `JournalBusy`; ``what`` names it in the error."""
+        self.path = journal.with_name(f"{journal.name}.lock")
+        self._fd = -1
+        try:
+            self._fd = open_private(self.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        try:
+            _lock(self._fd, slot * _SLOT, self.path)
+        except OSError as error:
+            holder = _read_holder(self._fd, slot)
+            self.release()
+            if error.errno in _BUSY:
+                raise JournalBusy(_busy(what, holder)) from None
+            raise
+        record = json.dumps(whoami()).encode()[: _SLOT - 1]
+        try:
+            os.pwrite(self._fd, record.ljust(_SLOT, b" "), slot * _SLOT)
+        except OSError as error:
+            self.release()
+            raise unwritable(self.path, error) from error
+        status = os.fstat(self._fd)
+        self._identity = (status.st_dev, status.st_ino)
+        _held.add(self)
+
+    def check(self) -> None:
+        """Raise `OwnershipLost` if the lock file was deleted or replaced: another process may hold "the" lock."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self._identity:
+            raise OwnershipLost(
+                f"{self.path} was deleted or replaced while it was held; another process may own the run: start again"
+            )
+
+    def release(self) -> None:
+        """Give the slot up."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _lock(fd: int, start: int, path: Path) -> None:
+    """Lock the slot's first byte for this open file description, or raise BlockingIOError."""
+    if sys.platform == "linux":
+        # struct flock: l_type, l_whence, l_start, l_len, l_pid (0 for an open-file-description lock)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
+    elif sys.platform != "win32":
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whole file: one run of a journal at a time (untested)
+    else:
+        raise DurabilityUnavailable(f"{path}: leftoff cannot lock on this platform yet; it runs on Linux and macOS")
+
+
+def holder(journal: Path, slot: int) -> dict[str, Any] | None:
+    """Return who holds a slot of ``journal`` now, None if nobody; take no lock, so that a look refuses nobody."""
+    try:
+        fd = os.open(journal.with_name(f"{journal.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        return _read_holder(fd, slot) if _is_locked(fd, slot * _SLOT) else None
+    finally:
+        os.close(fd)
+
+
+def _is_locked(fd: int, start: int) -> bool:
+    """Return whether a lock by another open file description is on the slot's first byte."""
+    if sys.platform == "linux":
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
+        return bool(struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK)
+    if sys.platform == "darwin":  # l_start, l_len, l_pid, l_type, l_whence; it also tells of flock's locks (untested)
+        answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET))
+        return bool(struct.unpack_from("h", answer, 20)[0] != fcntl.F_UNLCK)
+    return False
+
+
+def _read_holder(fd: int, slot: int) -> dict[str, Any]:
+    try:
+        holder = json.loads(os.pread(fd, _SLOT, slot * _SLOT))
+    except ValueError:
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _busy(what: str, holder: dict[str, Any]) -> str:
+    if not holder:
+        return f"{what} is owned by another process; wait for it to end or stop it"
+    return (
+        f"{what} is owned by process {holder.get('pid')} on {holder.get('host')} since {holder.get('start')};"
+        " wait for it to end or stop it"
+    )
+
+
+def _close_in_child() -> None:
+    for hold in list(_held):
+        hold.release()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_close_in_child)

@@ -1,0 +1,272 @@
+"""Reading rows, each one checked: nothing that a query returned is believed before its checksum was.
+
+1. SQLite joins the columns that a sum covers into one text, so that a page of rows is checked by calls into C alone.
+2. The newest of a key's conclusions decides. While a run's ``superseded`` is 0 every conclusion is the newest of its
+   key.
+3. One flipped bit makes a blob of a text; joined to an empty text (``||''``) it is the text again, which the sum
+   covers.
+4. Pages are fetched whole: a statement left open would keep the write-ahead log from being emptied.
+"""
+
+# ruff: noqa: S608  # only constants and rows of question marks are joined into SQL; keys and values are parameters
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from operator import eq
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+from leftoff.errors import JournalDamaged
+from leftoff.journal.entry import Entry, Tries, fold_open, to_datetime
+from leftoff.journal.sqlite_file import IS_FATE, IS_NAMED, Fetch, damaged, translated
+from leftoff.journal.store import Mark
+
+PAGE: Final = 2000
+CHUNK: Final = 500  # keys in one question; SQLite once allowed 999 parameters
+_FATES: Final = IS_FATE.format("")
+_SUMMED: Final = (
+    "printf('%d|%d|%d|%d|%s|%d|%s', seq, run, epoch, at, kind, value_sum, key)"  # quicker than ||, measured
+)
+_RUN: Final = "run, name, epoch, seq, sum, mark, done, dead, superseded"
+_ENTRY: Final = f"seq, run, epoch, at, kind||'', key||'', value||'', value_sum, {_SUMMED}, prev, sum"
+_NEWEST: Final = (
+    " AND NOT EXISTS (SELECT 1 FROM leftoff_entry AS later INDEXED BY leftoff_fate WHERE later.run = e.run"
+    " AND later.key = e.key"
+    f" AND {IS_FATE.format('later.')} AND later.seq > e.seq)"
+)
+_MARKS: Final = (
+    f"SELECT key||'', CASE kind WHEN 'done' THEN seq WHEN 'dead' THEN -seq ELSE 0 END, {_SUMMED}, prev, sum"
+    f" FROM leftoff_entry INDEXED BY leftoff_fate WHERE run = ? AND key IN ({{}}) AND {_FATES} ORDER BY seq"
+)
+
+
+class RunRow(NamedTuple):
+    """Be a run's row: its head, where reading of its open items may begin, and how many keys have which fate."""
+
+    run: int
+    name: str
+    epoch: int
+    seq: int
+    sum: int
+    mark: int
+    done: int
+    dead: int
+    superseded: int
+
+    def row_sum(self, salt: int) -> int:
+        """Return the checksum of this row, continued from the CRC of the journal's id."""
+        run, name, epoch, seq, total, mark, done, dead, superseded = self
+        return crc32(f"{run}|{name}|{epoch}|{seq}|{total}|{mark}|{done}|{dead}|{superseded}".encode(), salt)
+
+
+def value_sum_of(value: str | None) -> int:
+    """Return the checksum of an entry's value, 0 without one."""
+    return 0 if value is None else crc32(value.encode())
+
+
+def check_rows(rows: Sequence[tuple[Any, ...]], path: Path) -> list[tuple[Any, ...]]:
+    """Check rows whose last columns are the summed text, prev and sum; return all columns.
+
+    Raise `JournalDamaged`, naming the entry.
+    """
+    columns = list(zip(*rows, strict=True))
+    texts, prevs, sums = columns[-3:]
+    if not all(map(eq, map(crc32, map(str.encode, texts), prevs), sums)):
+        for text, prev, total in zip(texts, prevs, sums, strict=True):
+            if crc32(text.encode(), prev) != total:
+                raise damaged(path, f"the entry {text!r} (seq|run|epoch|at|kind|value_sum|key) is not what was written")
+    return columns
+
+
+class Rows:
+    """Read the rows of a journal through one connection."""
+
+    def __init__(self, fetch: Fetch, path: Path, journal_id: str) -> None:
+        """Read through ``fetch(sql, parameters)``, which returns all rows, from a journal whose header was checked."""
+        self.path = path
+        self.salt = crc32(journal_id.encode())
+        self._fetch = fetch
+
+    def runs(self) -> list[RunRow]:
+        """Return the rows of all runs, oldest first, checked."""
+        return self._runs("ORDER BY run", ())
+
+    def run(self, name: str) -> RunRow | None:
+        """Return the row of a run, checked together with its newest entry."""
+        found = self._runs("WHERE name = ?", (name,))
+        if found:
+            self.check_head(found[0])
+        return found[0] if found else None
+
+    def _runs(self, clause: str, parameters: tuple[Any, ...]) -> list[RunRow]:
+        with translated(self.path):
+            rows = self._fetch(f"SELECT {_RUN}, row_sum FROM leftoff_run {clause}", parameters)
+            found = [RunRow(*row[:-1]) for row in rows]
+            for row, run in zip(rows, found, strict=True):
+                if run.row_sum(self.salt) != row[-1]:
+                    raise damaged(self.path, f"the row of the run {run.name!r} is not what was written")
+        return found
+
+    def check_head(self, run: RunRow) -> None:
+        """Raise `JournalDamaged` if the run's newest entry is not the one that its row tells of."""
+        rows = self._entries("WHERE seq = ?", (run.seq,))
+        newest = self.newest_seq()
+        if not rows or rows[0][1] != run.run or rows[0][-1] != run.sum:
+            raise damaged(self.path, f"the newest entry of the run {run.name!r} should be seq {run.seq}, and is gone")
+        if newest < run.seq:
+            raise damaged(self.path, f"the entries end at seq {newest}, before the head of the run {run.name!r}")
+
+    def newest_seq(self) -> int:
+        """Return the seq of the file's newest entry, 0 without one."""
+        with translated(self.path):
+            return int(self._fetch("SELECT coalesce(max(seq), 0) FROM leftoff_entry", ())[0][0])
+
+    def _entries(self, clause: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Return rows with the columns of `_ENTRY`, values included, checked."""
+        with translated(self.path):
+            rows: list[tuple[Any, ...]] = self._fetch(f"SELECT {_ENTRY} FROM leftoff_entry AS e {clause}", parameters)
+            if rows:
+                check_rows(rows, self.path)
+                for row in rows:
+                    if value_sum_of(row[6]) != row[7]:
+                        raise damaged(
+                            self.path, f"the value of entry {row[0]} ({row[4]} {row[5]!r}) is not what was written"
+                        )
+        return rows
+
+    def entries(self, names: dict[int, str], run: int | None, after: int, last: int) -> Iterator[Entry]:
+        """Iterate the entries of one run, or of all, with ``after < seq <= last``."""
+        only = "" if run is None else f"AND run = {run} "
+        while rows := self._entries(
+            f"NOT INDEXED WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {PAGE}", (after, last)
+        ):
+            for row in rows:
+                yield _entry(row, names)
+            after = rows[-1][0]
+
+    def links(self) -> Iterator[tuple[Any, ...]]:
+        """Iterate (seq, run, kind, key, prev, sum) of every entry of the file, each one checked."""
+        after = 0
+        while rows := self._entries(f"NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after,)):
+            for row in rows:
+                yield row[0], row[1], row[4], row[5], row[9], row[10]
+            after = rows[-1][0]
+
+    def latest(self, run: RunRow, kind: str, key: str) -> Entry | None:
+        """Return the newest entry of a named kind and key."""
+        rows = self._entries(
+            f"INDEXED BY leftoff_named WHERE run = ? AND kind = ? AND key = ? AND {IS_NAMED} ORDER BY seq DESC LIMIT 1",
+            (run.run, kind, key),
+        )
+        return _entry(rows[0], {run.run: run.name}) if rows else None
+
+    def open_items(self, run: RunRow) -> tuple[dict[str, Tries], int]:
+        """Return the items without conclusion, and how many entries were read to know."""
+        table: dict[str, Tries] = {}
+        count = 0
+        for entry in self.entries({run.run: run.name}, run.run, run.mark - 1, run.seq):
+            fold_open(table, entry.kind, entry.key, entry.value)
+            count += 1
+        return table, count
+
+    def conclusions(self, run: RunRow, kinds: str = "'done', 'dead'") -> Iterator[list[tuple[str, Mark]]]:
+        """Iterate pages of (key, mark) of what is done or dead, in journal order."""
+        newest = _NEWEST if run.superseded else ""
+        where = f"seq > ? AND seq <= ? AND run = ? AND kind IN ({kinds}){newest}"
+        sql = (
+            f"SELECT key||'', CASE kind WHEN 'done' THEN seq ELSE -seq END, {_SUMMED}, prev, sum FROM"
+            " leftoff_entry AS e NOT INDEXED"
+            f" WHERE {where} ORDER BY seq LIMIT {PAGE}"
+        )
+        after = 0
+        while True:
+            with translated(self.path):
+                rows = self._fetch(sql, (after, run.seq, run.run))
+                if not rows:
+                    return
+                keys, marks, *_ = check_rows(rows, self.path)
+            yield list(zip(keys, marks, strict=True))
+            after = abs(marks[-1])
+
+    def marks_of(self, run: RunRow) -> Iterator[Mark]:
+        """Iterate the marks of what is done or dead, for counting.
+
+        Nothing of a row is believed but that it is there.
+        """
+        newest = _NEWEST if run.superseded else ""
+        sql = (
+            "SELECT CASE kind WHEN 'done' THEN seq ELSE -seq END FROM leftoff_entry AS e NOT INDEXED"
+            f" WHERE seq > ? AND seq <= ? AND run = ? AND kind IN ('done', 'dead'){newest} ORDER BY seq LIMIT {PAGE}"
+        )
+        after = 0
+        while True:
+            with translated(self.path):
+                rows = self._fetch(sql, (after, run.seq, run.run))
+            if not rows:
+                return
+            yield from (mark for (mark,) in rows)
+            after = abs(rows[-1][0])
+
+    def count_conclusions(self, run: RunRow) -> tuple[int, int]:
+        """Return how many entries are done and how many dead, counted in the indexes.
+
+        Exact where nothing was superseded.
+        """
+        with translated(self.path):
+            total = self._fetch(
+                f"SELECT count(*) FROM leftoff_entry INDEXED BY leftoff_fate WHERE run = ? AND {_FATES}", (run.run,)
+            )
+            dead = self._fetch(
+                f"SELECT count(*) FROM leftoff_entry INDEXED BY leftoff_named WHERE run = ? AND kind ="
+                f" 'dead' AND {IS_NAMED}",
+                (run.run,),
+            )
+        return total[0][0] - dead[0][0], dead[0][0]
+
+    def dead(self, run: RunRow) -> list[str]:
+        """Return the keys that are dead, oldest first, at a price that depends on the dead alone."""
+        if not run.dead:
+            return []
+        rows = self._entries(
+            f"INDEXED BY leftoff_named WHERE run = ? AND kind = 'dead' AND {IS_NAMED}{_NEWEST} ORDER BY seq",
+            (run.run,),
+        )
+        return [row[5] for row in rows]
+
+    def marks(self, run: int, keys: Sequence[str]) -> list[Mark]:
+        """Return the fates of keys, in order."""
+        found: dict[str, Mark] = {}
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            with translated(self.path):
+                rows = self._fetch(_MARKS.format(", ".join("?" * len(chunk))), (run, *chunk))
+                if rows:
+                    check_rows(rows, self.path)
+            found.update(row[:2] for row in rows)
+        return [found.get(key, 0) for key in keys]
+
+    def values(self, run: RunRow, keys: Sequence[str]) -> list[Any]:
+        """Return the decoded values of the conclusions of keys that have one, in order."""
+        found: dict[str, Any] = {}
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            marks = ", ".join("?" * len(chunk))
+            clause = f"INDEXED BY leftoff_fate WHERE run = ? AND key IN ({marks}) AND {_FATES} ORDER BY seq"
+            for row in self._entries(clause, (run.run, *chunk)):
+                found[row[5]] = json.loads(row[6]) if row[6] is not None and row[4] in ("done", "dead") else None
+        return [found.get(key) for key in keys]
+
+    def key_count(self, run: RunRow, kind: str) -> int:
+        """Count the keys of one fate from the entries themselves."""
+        return sum(len(page) for page in self.conclusions(run, f"'{kind}'"))
+
+
+def _entry(row: tuple[Any, ...], names: dict[int, str]) -> Entry:
+    seq, run, epoch, at, kind, key, value = row[:7]
+    if run not in names:
+        raise JournalDamaged(f"entry {seq} belongs to run {run}, which does not exist")
+    return Entry(
+        seq, names[run], kind, key, None if value is None else json.loads(value), to_datetime(at / 1000), epoch
+    )

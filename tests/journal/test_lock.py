@@ -1,0 +1,107 @@
+"""Holds: kernel locks beside the journal. What they mean for owners stands in the contract, P7."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from leftoff.errors import JournalBusy, JournalReadOnly, OwnershipLost
+from leftoff.journal.lock import Hold, holder, whoami
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "run.db"
+
+
+def test_a_slot_is_held_once_and_slots_are_apart(journal):
+    """One slot refuses a second hold and names the first; another slot of the same file is free."""
+    first = Hold(journal, 0, "run a")
+    other = Hold(journal, 3, "run b")
+    me = whoami()
+    with pytest.raises(JournalBusy, match=rf"run a is owned by process {me['pid']} on {me['host']} since "):
+        Hold(journal, 0, "run a")
+    first.release()
+    first.release()
+    again = Hold(journal, 0, "run a")
+    again.release()
+    other.release()
+
+
+def test_the_locks_file_stays_and_means_nothing(journal):
+    """A lock file that is just there, empty or with anything in it, holds nobody off, and is never deleted."""
+    lock = journal.with_name("run.db.lock")
+    for content in (b"", b"garbage", b'{"pid": 1}', b"\xff" * 600, b"[1]"):
+        lock.write_bytes(content)
+        assert holder(journal, 0) is None
+        Hold(journal, 0, "x").release()
+        assert lock.exists()
+
+
+def test_a_hold_whose_holder_cannot_be_read_is_still_a_hold(journal):
+    """The text in the file is for people only: destroyed, the lock still excludes."""
+    hold = Hold(journal, 0, "run a")
+    for content in (b"", b"\xff" * 512, b"[1]".ljust(512)):
+        journal.with_name("run.db.lock").write_bytes(content)
+        with pytest.raises(JournalBusy, match="run a is owned by another process"):
+            Hold(journal, 0, "run a")
+    hold.release()
+
+
+def test_a_look_at_the_holder_takes_no_lock(journal):
+    """Who holds a slot can be asked while it is held and when it is free, without changing either."""
+    assert holder(journal, 0) is None
+    assert list(journal.parent.iterdir()) == []
+    hold = Hold(journal, 0, "x")
+    found = holder(journal, 0)
+    assert found is not None
+    assert found["pid"] == os.getpid()
+    assert holder(journal, 1) is None
+    hold.release()
+    assert holder(journal, 0) is None
+
+
+def test_other_openings_of_the_lock_file_do_not_drop_the_lock(journal):
+    """Anybody in this process may open and close the file: the lock belongs to one open file description."""
+    hold = Hold(journal, 0, "x")
+    for _ in range(2):
+        journal.with_name("run.db.lock").open("rb").close()
+        with pytest.raises(JournalBusy):
+            Hold(journal, 0, "x")
+    hold.release()
+
+
+def test_a_lock_file_that_was_swapped_is_noticed(journal):
+    """Deleted or replaced, it no longer excludes anybody: the hold says so."""
+    lock = journal.with_name("run.db.lock")
+    hold = Hold(journal, 0, "x")
+    hold.check()
+    lock.unlink()
+    with pytest.raises(OwnershipLost, match="deleted or replaced while it was held"):
+        hold.check()
+    lock.touch()
+    with pytest.raises(OwnershipLost):
+        hold.check()
+    hold.release()
+
+
+def test_a_lock_file_that_cannot_be_is_an_error_of_ours(journal):
+    """A directory in its place, or none to put it in, is a JournalReadOnly."""
+    journal.with_name("run.db.lock").mkdir()
+    with pytest.raises(JournalReadOnly, match=r"run\.db\.lock cannot be written"):
+        Hold(journal, 0, "x")
+    with pytest.raises(JournalReadOnly):
+        Hold(journal.parent / "nowhere" / "run.db", 0, "x")
+
+
+def test_nothing_stays_open_behind_a_refusal(journal):
+    """A hold that was refused leaves no descriptor behind."""
+    hold = Hold(journal, 0, "x")
+    before = len(list(Path("/dev/fd").iterdir()))
+    for _ in range(5):
+        with pytest.raises(JournalBusy):
+            Hold(journal, 0, "x")
+    assert len(list(Path("/dev/fd").iterdir())) == before
+    hold.release()
