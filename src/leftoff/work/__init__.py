@@ -1,0 +1,1 @@
+"""How work resumes: loops, retries, rates, stops, progress."""

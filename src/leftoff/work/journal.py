@@ -1,0 +1,184 @@
+"""A journal as the user holds it: one place, many runs."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalMissing, RunInUse, UsageError
+from leftoff.journal.entry import Entry
+from leftoff.journal.jsonl import JsonlStore
+from leftoff.journal.memory import MemoryStore
+from leftoff.journal.store import Damage, Durability, Store
+from leftoff.work.passes import uncaught
+from leftoff.work.run import Run
+
+_open: set[Journal] = set()  # strong: an item in hand must be settled even if nobody holds the journal any more
+
+
+def open(place: str | os.PathLike[str], *, durability: Durability = "power", create: bool = True) -> Journal:  # noqa: A001  # leftoff.open
+    """Open the journal at ``place``, chosen by its suffix; nothing is created before something is recorded.
+
+    place: ``*.jsonl`` (JSON Lines), ``*.db`` or ``*.sqlite`` (SQLite), or ``memory:``; durability: ``"power"`` (what
+    is done has survived a power failure) or ``"process"`` (survives kill -9 and out of memory; a power failure may
+    cost milliseconds of work); create: False raises `JournalMissing` where there is no journal yet.
+
+    Raises NotAJournal, JournalTooNew, JournalDamaged, JournalReadOnly and UsageError.
+    """
+    return Journal(make_store(place, durability, create=create))
+
+
+def place_text(place: str | os.PathLike[str]) -> str:
+    """Return a journal's place as text. Raise UsageError for one that no system would take."""
+    url = os.fspath(place)
+    if "\0" in url:
+        raise UsageError(f"{url!r} holds a NUL character and can be no file's name")
+    return url
+
+
+def make_store(place: str | os.PathLike[str], durability: Durability, *, create: bool = True) -> Store:
+    """Return the store for a place."""
+    if durability not in ("power", "process"):
+        raise UsageError(f"durability={durability!r}: write 'power' or 'process'")
+    url = place_text(place)
+    if url == "memory:":
+        return MemoryStore(url, "process")
+    if "://" in url:
+        raise UsageError(f"{url}: journals are kept in files here: progress.jsonl or papers.db")
+    path = Path(url)
+    if not create and not path.exists():
+        raise JournalMissing(f"there is no journal {url}")
+    if not path.parent.is_dir():
+        raise JournalMissing(f"{url} cannot be created: there is no directory {path.parent}")
+    if path.suffix == ".jsonl":
+        return JsonlStore(path, durability)
+    if path.suffix in (".db", ".sqlite", ".sqlite3"):
+        from leftoff.journal.sqlite import SqliteStore
+
+        return SqliteStore(path, durability)
+    raise UsageError(f"{url}: the suffix chooses the journal: progress.jsonl (JSON Lines) or papers.db (SQLite)")
+
+
+class Journal:
+    """Hold a journal open. As a context manager it learns from an exception how a loop ended."""
+
+    def __init__(self, store: Store) -> None:
+        """Take a store over; `leftoff.open` makes both."""
+        self.store = store
+        self._runs: dict[str, Run] = {}
+        self._pid = os.getpid()
+        self._told = 0
+        self._closed = False
+        _open.add(self)
+
+    @property
+    def url(self) -> str:
+        """The place, as it was given."""
+        return self.store.url
+
+    @property
+    def durability(self) -> Durability:
+        """What an acknowledged entry survives."""
+        return self.store.durability
+
+    def run(self, name: str, *, program: str | None = None) -> Run:
+        """Return the run called ``name``. Only opens: it is created and owned by its first loop or step."""
+        self.check()
+        if not name or len(name) > 200 or "\0" in name or not name.isprintable():
+            raise UsageError(f"run({name!r}): a run's name is 1 to 200 printable characters")
+        run = self._runs.get(name)
+        if run is None:
+            run = self._runs[name] = Run(self, name, program)
+        return run
+
+    def runs(self) -> list[str]:
+        """Return the names of the runs that the journal holds, oldest first."""
+        self.check()
+        return self.store.runs()
+
+    def entries(self, run: str | None = None, *, after: int = 0) -> Iterator[Entry]:
+        """Iterate every entry, oldest first; ``run`` chooses one run, ``after`` leaves out entries up to that seq."""
+        self.check()
+        return self.store.entries(run, after)
+
+    def verify(self) -> list[Damage]:
+        """Check every byte, without writing, and return the damaged places: an empty list for a sound journal."""
+        self.check()
+        return list(self.store.verify())
+
+    def close(self) -> None:
+        """Give back what is in hand and close. Closing again does nothing."""
+        self._end(None)
+
+    def __enter__(self) -> Journal:  # noqa: PYI034  # typing.Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        _open.discard(self)
+        if self._closed or os.getpid() != self._pid:
+            return
+        try:
+            for run in self._runs.values():
+                run.settle(error)
+        finally:
+            self._closed = True
+            for run in self._runs.values():
+                run.release()
+            self.store.close()
+
+    # -- for the runs --------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise if this handle can no longer be used."""
+        if self._closed:
+            raise JournalClosed(f"{self.url} was closed; open it again")
+        if os.getpid() != self._pid:
+            raise ForkedHandle(f"{self.url} was opened before a fork; open it again in this process")
+
+    def opened_runs(self) -> list[Run]:
+        """Return the runs that this handle has opened."""
+        return list(self._runs.values())
+
+    def check_program(self, name: str, program: str | None) -> None:
+        """Raise `RunInUse` if a default name meets a run that another program began."""
+        if program is None:
+            return
+        header = self.store.latest(name, "created")
+        if header is not None and header.value["program"] != program:
+            raise RunInUse(
+                f"run {name} of {self.url} was begun by {header.value['program'] or 'a program that named it'}, and"
+                f" this is {program}:"
+                ' name this loop: each(items, run="…")'
+            )
+
+    def reader(self) -> Any:
+        """Open a second, read-only connection to a journal with tables."""
+        if not hasattr(self.store, "reader"):
+            raise UsageError(f"{self.url} holds no tables; for run.reader() use a SQLite journal, such as papers.db")
+        return self.store.reader()
+
+    def tell_notes(self) -> None:
+        """Tell the user what opening found and mended."""
+        for note in self.store.notes[self._told :]:
+            print(f"leftoff: {note}", file=sys.stderr)  # noqa: T201  # for people, where a bar would be
+        self._told = len(self.store.notes)
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what the program left open: an exception that nobody caught was the end of its loops."""
+    for journal in list(_open):
+        try:
+            journal._end(uncaught())
+        except JournalError as error:  # noqa: PERF203  # this one is lost; the others still have items in hand
+            sys.stderr.write(f"leftoff: {error}\n")

@@ -1,0 +1,145 @@
+"""Look at a journal without owning it: nothing here locks, or changes a byte."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leftoff.errors import JournalDamaged, JournalMissing
+from leftoff.journal.entry import Entry, Tries
+from leftoff.journal.store import Damage, Store
+from leftoff.work.report import Report, report_of
+from leftoff.work.values import Failure
+
+if TYPE_CHECKING:
+    from leftoff.work.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Be the process that owned a run last: since when, what it asked for, and whether it ``runs`` at this moment."""
+
+    host: str
+    pid: int
+    start: str
+    durability: str
+    epoch: int
+    runs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """Be where one run stands: its accounts, its newest entry, and its owner."""
+
+    report: Report
+    newest: Entry | None
+    owner: Holder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Be where a journal stands: ``size`` and ``torn`` in bytes; what is torn will be cut by the next owner."""
+
+    url: str
+    size: int
+    torn: int
+    runs: list[RunStatus]
+
+
+def look(journal: Journal, run: str | None = None) -> Status:
+    """Return where a journal stands, or one run of it."""
+    store = journal.store
+    names = journal.runs() if run is None else [run]
+    statuses = [RunStatus(report_of(store, name), store.newest(name), _owner(store, name)) for name in names]
+    live = any(status.owner is not None and status.owner.runs for status in statuses)
+    return Status(store.url, _size(Path(store.url)), 0 if live else store.torn(), statuses)
+
+
+def _owner(store: Store, run: str) -> Holder | None:
+    entry = store.latest(run, "owner")
+    if entry is None:
+        return None
+    value: dict[str, Any] = entry.value
+    holder = store.holder(run)
+    runs = holder is not None and (holder.get("host"), holder.get("pid")) == (value["host"], value["pid"])
+    return Holder(value["host"], value["pid"], value["start"], value["durability"], entry.epoch, runs)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of the journal's files; a lock holds nothing of it."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def verify(place: str | os.PathLike[str]) -> list[Damage]:
+    """Check every byte of the journal at ``place`` and return the damaged places, also those that forbid to open it.
+
+    Raises JournalMissing, NotAJournal, JournalTooNew, JournalReadOnly and UsageError.
+    """
+    from leftoff.work.journal import open as open_journal
+
+    try:
+        with open_journal(place, create=False) as journal:
+            return journal.verify()
+    except JournalDamaged as error:
+        return [Damage(os.fspath(place), str(error))]
+
+
+def follow(
+    journal: Journal, run: str | None = None, *, after: int = 0, pause: Callable[[float], object] = time.sleep
+) -> Iterator[Entry]:
+    """Yield the entries with a greater seq than ``after``, then each new one as it is committed; never end.
+
+    pause: called with the seconds to wait before the next look. Raises JournalMissing when the journal is gone.
+    """
+    while True:
+        for entry in journal.entries(after=after):
+            after = entry.seq
+            if run in (None, entry.run):
+                yield entry
+        pause(0.2)
+        if not Path(journal.url).exists():
+            raise JournalMissing(f"{journal.url} is gone: it was deleted or moved away")
+
+
+def before_last(journal: Journal, run: str | None, count: int) -> int:
+    """Return the seq behind which the last ``count`` entries begin, to be passed as ``after``."""
+    seqs = deque((entry.seq for entry in journal.entries(run)), maxlen=count + 1)
+    return seqs[0] if len(seqs) > count else 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Be one item set aside: how often it raised and how often the process ended under it, the last error, and when."""
+
+    run: str
+    key: str
+    errors: int
+    crashes: int
+    at: datetime
+    error: Failure
+
+
+def dead_letters(journal: Journal, run: str) -> list[DeadLetter]:
+    """Return the dead letters of a run, oldest first."""
+    wanted = set(journal.store.keys(run, "dead"))
+    if not wanted:
+        return []
+    newest: dict[str, DeadLetter] = {}
+    for entry in journal.entries(run):
+        if entry.kind == "dead" and entry.key in wanted:
+            newest.pop(entry.key, None)
+            newest[entry.key] = _dead_letter(entry)
+    return list(newest.values())
+
+
+def _dead_letter(entry: Entry) -> DeadLetter:
+    tries = Tries.from_value((entry.value or {}).get("tries"), begun=False)
+    error = Failure(**(entry.value or {}).get("error", {"type": "unknown", "message": ""}))
+    return DeadLetter(entry.run, entry.key, tries.errors, tries.crashes, entry.at, error)

@@ -1,0 +1,177 @@
+"""The loops as short as tqdm: they open their journal, choose a name, and close when they are done."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable, Generator, Iterable
+from types import FrameType
+from typing import Any, Final, TypeVar
+
+from leftoff.errors import UsageError
+from leftoff.journal.store import Durability
+from leftoff.work.each import Loop
+from leftoff.work.journal import Journal, make_store, place_text
+from leftoff.work.naming import Name, default_name
+from leftoff.work.outcome import Outcome
+from leftoff.work.passes import Duplicates
+
+T = TypeVar("T")
+R = TypeVar("R")
+Place = str | os.PathLike[str]
+DEFAULT: Final = "leftoff.jsonl"
+
+_lent: dict[str, tuple[Journal, int]] = {}  # by real path: a journal that loops of this process share, and how many
+
+
+def each(
+    items: Iterable[T],
+    journal: Place = DEFAULT,
+    *,
+    run: str | None = None,
+    key: Callable[[T], Any] | str | None = None,
+    attempts: int = 3,
+    crashes: int = 5,
+    rate: str | None = None,
+    progress: bool = True,
+    duplicates: Duplicates | None = None,
+    durability: Durability = "power",
+) -> Loop[T]:
+    """Yield every item that is not done yet; an item is done when its body has come back for the next one.
+
+    Do not hand the loop to something that reads ahead (``list``, ``pool.map``): it would mark items done that nobody
+    worked on; use `map`. items: any iterable, also endless; journal: ``*.jsonl`` or ``*.db``; run: the loop's name
+    (default: the script's); durability: see `open`; the rest is as in `Run.each`.
+    """
+    lent = _Lent(journal, durability, run, sys._getframe(1), None)
+    return lent.loop(
+        lent.run.each(
+            items, key=key, attempts=attempts, crashes=crashes, rate=rate, progress=progress, duplicates=duplicates
+        )
+    )
+
+
+def batches(
+    items: Iterable[T],
+    journal: Place = DEFAULT,
+    *,
+    size: int,
+    run: str | None = None,
+    key: Callable[[T], Any] | str | None = None,
+    attempts: int = 3,
+    crashes: int = 5,
+    rate: str | None = None,
+    progress: bool = True,
+    duplicates: Duplicates | None = None,
+    durability: Durability = "power",
+) -> Loop[list[T]]:
+    """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
+
+    The arguments are those of `each`.
+    """
+    lent = _Lent(journal, durability, run, sys._getframe(1), None)
+    return lent.loop(
+        lent.run.batches(
+            items,
+            size,
+            key=key,
+            attempts=attempts,
+            crashes=crashes,
+            rate=rate,
+            progress=progress,
+            duplicates=duplicates,
+        )
+    )
+
+
+def map(  # noqa: A001  # leftoff.map
+    function: Callable[[T], R],
+    items: Iterable[T],
+    journal: Place = DEFAULT,
+    *,
+    run: str | None = None,
+    key: Callable[[T], Any] | str | None = None,
+    workers: int | None = None,
+    ordered: bool = True,
+    write: Callable[[Any, Outcome[T, R]], object] | None = None,
+    attempts: int = 3,
+    crashes: int = 5,
+    rate: str | None = None,
+    progress: bool = True,
+    duplicates: Duplicates | None = None,
+    result_type: type[R] | None = None,
+    durability: Durability = "power",
+) -> Loop[Outcome[T, R]]:
+    """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
+
+    The arguments are those of `each` and of `Run.map`.
+    """
+    lent = _Lent(journal, durability, run, sys._getframe(1), function)
+    return lent.loop(
+        lent.run.map(
+            function,
+            items,
+            key=key,
+            workers=workers,
+            ordered=ordered,
+            write=write,
+            attempts=attempts,
+            crashes=crashes,
+            rate=rate,
+            progress=progress,
+            duplicates=duplicates,
+            result_type=result_type,
+        )
+    )
+
+
+class _Lent:
+    """Lend a journal to one loop, and give it back when the loop has nothing left in hand."""
+
+    def __init__(
+        self,
+        place: Place,
+        durability: Durability,
+        run: str | None,
+        frame: FrameType,
+        function: Callable[..., Any] | None,
+    ) -> None:
+        url = place_text(place)
+        name = Name(run, None) if run is not None else default_name(url, frame, function)
+        self._real = os.path.realpath(url) if url != "memory:" else url
+        journal, count = _lent.get(self._real, (None, 0))
+        if journal is not None and journal.durability != durability:
+            raise UsageError(f"{url} is open with durability={journal.durability!r} in this process; use the same here")
+        self._journal = journal if journal is not None else Journal(make_store(url, durability))
+        _lent[self._real] = (self._journal, count)
+        self._given_back = False
+        self.run = self._journal.run(name.run, program=name.program)
+
+    def loop(self, inner: Loop[R]) -> Loop[R]:
+        """Wrap a loop so that the journal closes behind the last one that uses it."""
+        walking = self._walk(inner)
+        journal, count = _lent[self._real]
+        _lent[self._real] = (journal, count + 1)  # from now on: a loop may be walked long after it was made, or never
+        weakref.finalize(walking, self._give_back).atexit = False
+        return Loop(self.run, walking, self._close_if_idle)
+
+    def _walk(self, inner: Loop[R]) -> Generator[R, None, None]:
+        try:
+            yield from inner
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if not self._given_back:
+            self._given_back = True
+            journal, count = _lent[self._real]
+            _lent[self._real] = (journal, count - 1)
+            self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        """Close the journal behind its last loop; an item in hand waits to be settled, by the next loop or at exit."""
+        journal, count = _lent.get(self._real, (self._journal, 1))
+        if count == 0 and all(run.in_hand is None for run in journal.opened_runs()):
+            del _lent[self._real]
+            journal.close()

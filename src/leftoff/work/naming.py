@@ -1,0 +1,77 @@
+"""How a loop that nobody named is called, and what a default name refuses.
+
+Never skip an item because two loops met by accident: under a default name a second call site, the same loop entered
+twice and another program's run are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from leftoff.errors import RunInUse
+
+
+class Name(NamedTuple):
+    """Be a run's name, and the program it belongs to where the name is a default."""
+
+    run: str
+    program: str | None
+
+
+class _Site(NamedTuple):
+    file: str
+    line: int
+    cell: int | None  # a notebook's execution count: a cell that is run again is not a second loop
+
+
+_entered: dict[tuple[str, str], _Site] = {}
+
+
+def default_name(place: str, frame: FrameType, function: Callable[..., Any] | None = None) -> Name:
+    """Return the default name of a loop called in ``frame``, after refusing what must not share one.
+
+    place: the journal's; function: of a map, whose name becomes part of the run's. Raises RunInUse.
+    """
+    script = _script()
+    run = script.parent.name if script and script.stem == "__main__" else script.stem if script else _session()
+    if function is not None:
+        run = f"{run}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+    cell = _cell()
+    site = _Site(frame.f_code.co_filename, frame.f_lineno, cell)
+    place = os.path.realpath(place)
+    before = _entered.setdefault((place, run), site)
+    if before is not site:
+        if (before.file, before.line) != (site.file, site.line):
+            raise RunInUse(
+                f"{site.file}:{site.line} would share run {run} with the loop at {before.file}:{before.line};"
+                ' name this loop: each(items, run="…")'
+            )
+        if cell is None or cell == before.cell:
+            raise RunInUse(
+                f"the loop at {site.file}:{site.line} was entered twice as run {run}; name this loop: each(items,"
+                ' run="…")'
+            )
+        _entered[place, run] = site
+    return Name(run, os.path.relpath(script, Path(place).parent) if script else "")
+
+
+def _script() -> Path | None:
+    """Return the file of the running program; None in a notebook or at a prompt."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(os.path.realpath(file)) if file and _cell() is None else None
+
+
+def _session() -> str:
+    return "notebook" if _cell() is not None else "interactive"
+
+
+def _cell() -> int | None:
+    """Return IPython's execution count, None outside of it."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "execution_count", None)

@@ -1,0 +1,242 @@
+"""One walk over an input: which items are known, what was met, and the accounts at its end.
+
+1. A key is met once: its conclusion's bit is set then, and a bit that is set already is a duplicate.
+2. The accounts join those bits with what the store holds; nothing that was counted on the way is believed for them.
+3. The bits cost one bit per conclusion the journal holds (10,000,000: 1.25 MB).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from leftoff.errors import DuplicateKey, IncompleteRun, UsageError
+from leftoff.journal.entry import Draft, Tries
+from leftoff.journal.store import Mark, Owner, Store
+from leftoff.work.current import Hand
+from leftoff.work.keys import key_function
+from leftoff.work.progress import Progress
+from leftoff.work.rate import Limiter, parse_rate
+from leftoff.work.report import Report
+from leftoff.work.signals import StopGuard
+from leftoff.work.values import Failure, encode
+
+_NAMED_DEAD: Final = 5  # so many dead letters are named, the others counted
+
+Duplicates = Literal["refuse", "skip"]
+Key = Callable[[Any], Any] | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Be what every loop can be told."""
+
+    key: Key = None
+    attempts: int = 3
+    crashes: int = 5
+    rate: str | None = None
+    progress: bool = True
+    duplicates: Duplicates | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("attempts", "crashes"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}={getattr(self, name)}: at least one try is needed")
+        if self.duplicates not in (None, "refuse", "skip"):
+            raise UsageError(f"duplicates={self.duplicates!r}: write 'refuse' or 'skip'")
+
+
+class Pass:
+    """Walk one input of one run."""
+
+    def __init__(
+        self, store: Store, owner: Owner, items: Iterable[Any], options: Options, guard: StopGuard, hand: Hand
+    ) -> None:
+        """Begin a walk of the owner's run, with the guard and the hand of the loop."""
+        self.owner = owner
+        self.options = options
+        self.guard = guard
+        self.hand = hand
+        self.thread = threading.get_ident()
+        self.name = name = owner.run
+        self.key_of = key_function(options.key)
+        self.pulled = self.duplicates = self.resumed = self.repeated = self.dead = self.done = 0
+        self._store = store
+        self._met = bytearray(1024)
+        self._skip = options.duplicates == "skip" or (options.duplicates is None and options.key is None)
+        self._dead_letters: list[str] = []
+        total = len(items) if isinstance(items, Sized) else None
+        self.progress = Progress(name, total, enabled=options.progress)
+        self.limiter = None if options.rate is None else Limiter(f"run {name}", parse_rate(options.rate))
+        self._announce_dead()
+
+    def _announce_dead(self) -> None:
+        dead = self._store.counts(self.owner.run)[1]
+        if dead:
+            keys = self._store.keys(self.owner.run, "dead")
+            self.say(
+                f"{dead} dead {_plural(dead, 'letter')} from before:"
+                f" {_names([next(keys) for _ in range(min(dead, _NAMED_DEAD))], dead)}"
+            )
+
+    def say(self, text: str) -> None:
+        """Tell the user one line."""
+        self.progress.note(f"{self.name}: {text}")
+
+    def mark_duplicate(self, key: str) -> None:
+        """Count a key met twice in this pass, or refuse it."""
+        if not self._skip:
+            raise DuplicateKey(
+                f"the key {key} was met twice in one pass of {self.name}; let key=… tell the items apart, or pass"
+                " duplicates='skip'"
+            )
+        self.duplicates += 1
+
+    def meet(self, mark: Mark) -> bool:
+        """Set the bit of a conclusion; return whether it was set before."""
+        place = mark if mark > 0 else -mark
+        byte, bit = place >> 3, 1 << (place & 7)
+        met = self._met
+        if byte >= len(met):
+            met.extend(bytes(max(len(met), byte + 1 - len(met))))
+        if met[byte] & bit:
+            return True
+        met[byte] |= bit
+        return False
+
+    def meet_known(self, key: str, mark: Mark) -> bool:
+        """Take in an item that is concluded already; return whether this pass meets it for the first time."""
+        if self.meet(mark):
+            self.mark_duplicate(key)
+            return False
+        self.resumed += 1
+        if mark < 0:
+            self._name_dead(key)
+        return True
+
+    def _name_dead(self, key: str) -> None:
+        if len(self._dead_letters) < _NAMED_DEAD:
+            self._dead_letters.append(key)
+
+    def is_spent(self, tries: Tries) -> bool:
+        """Return whether an item has no try left."""
+        return tries.crashes >= self.options.crashes or tries.errors >= self.options.attempts
+
+    def may_start(self, key: str, tries: Tries) -> bool:
+        """Return whether an item that was tried before has a try left; if not, make it a dead letter."""
+        if tries.crashes >= self.options.crashes:
+            what = f"the process ended {tries.crashes} times while this item was being worked on"
+            self.conclude([dead_letter(key, tries, Failure("ProcessEnded", what))])
+            return False
+        if tries.errors >= self.options.attempts:
+            what = f"it had raised {tries.errors} times before; its errors are in the journal"
+            self.conclude([dead_letter(key, tries, Failure("AttemptsSpent", what))])
+            return False
+        self.repeated += 1
+        return True
+
+    def conclude(self, drafts: Sequence[Draft]) -> list[Mark]:
+        """Commit drafts and meet the conclusions among them."""
+        marks = self.owner.commit(drafts)
+        for mark in marks:
+            self.meet(mark)
+        for draft in drafts:
+            if draft.kind == "done":
+                self.done += 1
+            elif draft.kind == "dead":
+                self.dead += 1
+                self._name_dead(draft.key)
+        return marks
+
+    def finish(self, key: str, others: Sequence[Draft] = ()) -> None:
+        """Commit one item's `done`, with the others that belong to it."""
+        self.conclude((*others, Draft("done", key)))
+
+    def show(self, now: float) -> None:
+        """Show the progress made until ``now``, a ``time.time()``."""
+        self.progress.show(now, self.done, self.resumed, self.dead)
+
+    def accounts(self, *, ended: bool) -> Report:
+        """Compute the accounts so far from the store; ``missing`` is known once the input has ended."""
+        done, dead = self.owner.tally(self._met)
+        total = self.pulled - self.duplicates
+        missing = total - done - dead if ended else None
+        waiting = len(self.owner.open_items)
+        return Report(self.owner.run, total, done, dead, missing, self.duplicates, self.resumed, self.repeated, waiting)
+
+    def end(self) -> Report:
+        """Account for the whole input. Raise `IncompleteRun` where an item is neither done nor dead."""
+        report = self.accounts(ended=True)
+        known_done, known_dead = self._store.counts(self.owner.run)
+        numbers = {
+            "total": report.total, "done": report.done, "dead": report.dead, "missing": report.missing,
+            "duplicates": report.duplicates, "resumed": report.resumed, "repeated": report.repeated,
+            "known_done": known_done, "known_dead": known_dead,
+        }  # fmt: skip
+        self.owner.commit([Draft("pass", "", json.dumps(numbers, separators=(",", ":")))])
+        self._farewell(report)
+        if report.missing:
+            raise IncompleteRun(
+                f"{self.name}: {report.missing} of {report.total} items are neither done nor dead though the loop"
+                " has ended;"
+                f" look with: {self._command('status')}"
+            )
+        return report
+
+    def _farewell(self, report: Report) -> None:
+        if report.total and report.resumed == report.total:
+            self.say(f"all {report.total} items were done before; to start over: {self._command('forget')} --all")
+        if report.dead:
+            names = _names(self._dead_letters, report.dead)
+            self.say(f"{report.dead} dead {_plural(report.dead, 'letter')}: {names}; {self._command('retry')}")
+
+    def _command(self, verb: str) -> str:
+        return shlex.join(["leftoff", verb, self._store.url, "--run", self.owner.run])
+
+    def close(self) -> None:
+        """Take the bar down."""
+        self.progress.close(self.done, self.resumed, self.dead)
+
+
+def failed(key: str, tries: Tries, failure: Failure, attempts: int) -> Draft:
+    """Draft what follows from one more error: another try to come, or a dead letter."""
+    tries = Tries(tries.errors + 1, tries.crashes)
+    if tries.errors >= attempts:
+        return dead_letter(key, tries, failure)
+    return Draft("failed", key, _settled(tries, failure))
+
+
+def dead_letter(key: str, tries: Tries, failure: Failure) -> Draft:
+    """Draft a dead letter."""
+    return Draft("dead", key, _settled(tries, failure))
+
+
+def released(key: str, tries: Tries) -> Draft:
+    """Draft the giving back of an item by a graceful stop, which counts against nothing."""
+    return Draft("released", key, _settled(tries, None))
+
+
+def _settled(tries: Tries, failure: Failure | None) -> str:
+    value: dict[str, Any] = {"tries": {"errors": tries.errors, "crashes": tries.crashes}}
+    if failure is not None:
+        value["error"] = {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
+    return encode(value, "") or "{}"
+
+
+def _names(keys: Sequence[str], count: int) -> str:
+    more = f" and {count - len(keys)} more" if count > len(keys) else ""
+    return ", ".join(key if key.isprintable() else repr(key) for key in keys) + more
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def uncaught() -> BaseException | None:
+    """Return the last exception that nobody caught, as the interpreter remembers it."""
+    return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)

@@ -1,0 +1,137 @@
+"""Threads that compute while the owner commits, and a thread that waits for a slow input."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from leftoff.work.current import Hand, hold
+from leftoff.work.keys import is_at_hand
+from leftoff.work.signals import SLICE
+from leftoff.work.values import encode
+
+
+class Event(NamedTuple):
+    """Be something the owner waits for: ``finished`` (a key), ``item``, ``end`` or ``error`` of the input."""
+
+    what: str
+    key: str = ""
+    value: Any = None
+    text: str | None = None  # the value as the journal keeps it
+    error: BaseException | None = None
+
+
+class Pool:
+    """Call one function in some threads; what comes back comes back as events."""
+
+    def __init__(self, function: Callable[[Any], Any], workers: int, run_id: str) -> None:
+        """Start the threads. They are daemons: a second Ctrl-C leaves without them."""
+        self.events: SimpleQueue[Event] = SimpleQueue()
+        self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
+        self._function = function
+        self._run_id = run_id
+        self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, key: str, item: Any, attempt: int) -> None:
+        """Hand an item to the next thread that is free."""
+        self._work.put((key, item, attempt))
+
+    def _serve(self) -> None:
+        hand = Hand(self._run_id)
+        hold(hand)
+        while (work := self._work.get()) is not None:
+            key, item, attempt = work
+            hand.key, hand.attempt = key, attempt
+            try:
+                value = self._function(item)
+                event = Event("finished", key, value, encode(value, key))
+            except BaseException as error:  # noqa: BLE001  # the owner decides what it means, whatever it is
+                event = Event("finished", key, None, None, error)
+            hand.key = None
+            self.events.put(event)
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        """Wait for an event, at most so many seconds and never for long; return all that are there."""
+        # In slices: a signal that comes just before the wait, or to another thread, does not end it.
+        try:
+            events = [self.events.get(timeout=SLICE if timeout is None else min(timeout, SLICE))]
+        except Empty:
+            return []
+        while not self.events.empty():
+            events.append(self.events.get_nowait())
+        return events
+
+    def stop(self, *, join: bool) -> None:
+        """Let the threads end, and wait for them if asked to."""
+        for _ in self._threads:
+            self._work.put(None)
+        if join:
+            for thread in self._threads:
+                thread.join()
+
+
+class Feed:
+    """Bring the items of an input, one at a time and never ahead of need.
+
+    An input that may make us wait is asked in a thread of its own, so that what finishes meanwhile can be committed.
+    """
+
+    def __init__(self, items: Iterable[Any], events: SimpleQueue[Event]) -> None:
+        """Begin with nothing asked for."""
+        self.ended = False
+        self.asked = False  # an event will bring the next item, or the end
+        self._source: Iterator[Any] = iter(items)
+        self._events = events
+        self._permits = threading.Semaphore(0)
+        self._stopped = False
+        self._at_hand = is_at_hand(items)
+        if not self._at_hand:
+            threading.Thread(target=self._pull, name="leftoff-input", daemon=True).start()
+
+    def ask(self) -> list[Any]:
+        """Return the next item in a list, or an empty one: the input has ended, or an ``item`` event will bring it."""
+        if self.ended or self.asked:
+            return []
+        if not self._at_hand:
+            self.asked = True
+            self._permits.release()
+            return []
+        for item in self._source:
+            return [item]
+        self.ended = True
+        return []
+
+    def take(self, event: Event) -> list[Any]:
+        """Take in an event of the input; raise what the input raised."""
+        self.asked = False
+        if event.what == "item":
+            return [event.value]
+        self.ended = True
+        if event.error is not None:
+            raise event.error
+        return []
+
+    def stop(self) -> None:
+        """Ask for nothing more; the thread ends, now or when the input gives it back."""
+        self._stopped = True
+        self._permits.release()
+
+    def _pull(self) -> None:
+        try:
+            while True:
+                self._permits.acquire()
+                if self._stopped:
+                    self._source = iter(())  # freed here and now, so that a generator nobody holds is closed
+                    return
+                for item in self._source:
+                    self._events.put(Event("item", value=item))
+                    break
+                else:
+                    self._events.put(Event("end"))
+                    return
+        except BaseException as error:  # noqa: BLE001  # raised again in the owner's thread
+            self._events.put(Event("error", error=error))

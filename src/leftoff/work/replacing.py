@@ -1,0 +1,38 @@
+"""The user's own files: whole and durable, or as they were (P1)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from leftoff.errors import UsageError
+from leftoff.journal.sync import create_beside, sync_directory, sync_file
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], mode: str = "w", *, encoding: str = "utf-8") -> Iterator[IO[Any]]:
+    """Replace a file durably and at once: when the block ends the new content is on disk under its name.
+
+    Write to the file it yields. A block that raises, or a process that is killed, leaves the file as it was. path: the
+    file to make or replace, its directory must exist; mode: "w" for text, "wb" for bytes; encoding: of text.
+
+    Raises UsageError for another mode, OSError as the system gives it. A temporary file in the same directory, fsync,
+    rename, fsync of the directory, as in Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014.
+    """
+    if mode not in ("w", "wb"):
+        raise UsageError(f"replacing(mode={mode!r}): write the whole file: 'w' for text, 'wb' for bytes")
+    target = Path(os.path.realpath(path))  # through a symbolic link, so that the link stays
+    fd, temporary = create_beside(target)
+    try:
+        with os.fdopen(fd, mode, encoding=None if "b" in mode else encoding) as file:
+            yield file
+            file.flush()
+            sync_file(file.fileno())
+        os.replace(temporary, target)  # noqa: PTH105  # the one call, on every Python, that a recorder sees
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(target.parent)

@@ -1,0 +1,317 @@
+"""One named operation with one key space, and everything that can be done with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from leftoff.errors import PendingRows, Stopped, UsageError, WrongThread
+from leftoff.journal.entry import Draft, Tries
+from leftoff.journal.store import Owner, Store
+from leftoff.work.batches import batches
+from leftoff.work.current import Hand, hold, let_go
+from leftoff.work.each import Loop, each
+from leftoff.work.keys import own_key
+from leftoff.work.map import map_items
+from leftoff.work.outcome import Outcome
+from leftoff.work.passes import Duplicates, Options, Pass, failed, released, uncaught
+from leftoff.work.report import Report, report_of
+from leftoff.work.signals import StopGuard
+from leftoff.work.step import Cursor, step
+from leftoff.work.values import failure_of
+
+if TYPE_CHECKING:
+    from leftoff.work.journal import Journal
+
+T = TypeVar("T")
+R = TypeVar("R")
+_CHUNK = 500
+
+
+class Run:
+    """Be one named operation of a journal. Making one only opens: nothing is created or owned before the first loop.
+
+    Get it from `Journal.run`. All loops and steps of a run share one space of keys.
+    """
+
+    def __init__(self, journal: Journal, name: str, program: str | None = None) -> None:
+        """Name a run of ``journal``; ``program`` is set where the name is a default that no other program may use."""
+        self.name = name
+        self.label = name
+        self.in_hand: Mapping[str, Tries] | None = None
+        self.drafts: dict[str, Draft] = {}  # cursors moved by the item in hand: part of its commit
+        self.current_walk: Pass | None = None
+        self.report_of_pass: Report | None = None
+        self._journal = journal
+        self._program = program
+        self._owner: Owner | None = None
+        self._attempts = 3
+        self._seen = uncaught()
+
+    # -- loops ---------------------------------------------------------------------------------------------------
+
+    def each(
+        self,
+        items: Iterable[T],
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        attempts: int = 3,
+        crashes: int = 5,
+        rate: str | None = None,
+        progress: bool = True,
+        duplicates: Duplicates | None = None,
+    ) -> Loop[T]:
+        """Yield every item that is not done yet; an item is done when its body has come back for the next one.
+
+        Do not hand the loop to something that reads ahead (``list``, ``pool.map``): it would mark items done that
+        nobody worked on; use `map`. items: any iterable, also endless; key: what makes an item the same item next
+        time, a function or a field's name (default: the item itself); attempts: tries that may raise, crashes: tries
+        that the process may not survive, before an item is a dead letter; rate: at most so many starts, such as
+        "3/s", over all processes of the machine; progress: show a bar; duplicates: "skip" or "refuse" a key met twice
+        (default: skip items that are their own key).
+
+        Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
+        match at the end, and `Stopped` after Ctrl-C or SIGTERM.
+        """
+        return Loop(self, each(self, items, Options(key, attempts, crashes, rate, progress, duplicates)))
+
+    def batches(
+        self,
+        items: Iterable[T],
+        size: int,
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        attempts: int = 3,
+        crashes: int = 5,
+        rate: str | None = None,
+        progress: bool = True,
+        duplicates: Duplicates | None = None,
+    ) -> Loop[list[T]]:
+        """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
+
+        A batch that raised, or that the process did not survive, is retried item by item. The rest is as in `each`.
+        """
+        return Loop(self, batches(self, items, size, Options(key, attempts, crashes, rate, progress, duplicates)))
+
+    def map(
+        self,
+        function: Callable[[T], R],
+        items: Iterable[T],
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        workers: int | None = None,
+        ordered: bool = True,
+        write: Callable[[Any, Outcome[T, R]], object] | None = None,
+        attempts: int = 3,
+        crashes: int = 5,
+        rate: str | None = None,
+        progress: bool = True,
+        duplicates: Duplicates | None = None,
+        result_type: type[R] | None = None,
+    ) -> Loop[Outcome[T, R]]:
+        """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
+
+        function: called with the item, in this thread or in one of ``workers`` threads; its result must be JSON,
+        bytes or a dataclass and is kept; ordered: outcomes in the order of the input, else as they come; write:
+        called as ``write(connection, outcome)`` in this thread within the item's own commit; result_type: the
+        dataclass that results are made into, fresh and resumed. An item that raised ``attempts`` times is yielded
+        with its ``error``. The rest is as in `each`.
+        """
+        options = Options(key, attempts, crashes, rate, progress, duplicates)
+        return map_items(
+            self, function, items, options, workers=workers, ordered=ordered, write=write, result_type=result_type
+        )
+
+    def step(self, name: str, function: Callable[..., R], *arguments: Any) -> R:
+        """Call ``function(*arguments)`` once for this name and these arguments; return its recorded result ever
+        after.
+
+        The result is what JSON, bytes or a dataclass can hold (as a dict). What the function writes through
+        `connection` commits with it. Raises `PendingRows` inside an item that has written rows already.
+        """
+        return step(self, name, function, arguments)
+
+    def cursor(self, name: str, start: Any = None) -> Cursor:
+        """Return the durable position called ``name``, at ``start`` (JSON) where none was recorded."""
+        return Cursor(self, name, start)
+
+    # -- looking and mending -------------------------------------------------------------------------------------
+
+    def keys(self, fate: str) -> Iterator[str]:
+        """Iterate the keys of one fate, ``"done"`` or ``"dead"``, in the order in which they met it."""
+        if fate not in ("done", "dead"):
+            raise UsageError(f"keys({fate!r}): write 'done' or 'dead'")
+        return self.store.keys(self.name, fate)
+
+    def dead(self) -> list[Outcome[Any, Any]]:
+        """Return the dead letters, oldest first: each with its key and the error that ended it."""
+        return [Outcome.of_dead(key, value) for key, value in self._dead_values()]
+
+    def _dead_values(self) -> Iterator[tuple[str, Any]]:
+        keys = list(self.store.keys(self.name, "dead"))
+        for begin in range(0, len(keys), _CHUNK):
+            chunk = keys[begin : begin + _CHUNK]
+            yield from zip(chunk, self.store.values(self.name, chunk), strict=True)
+
+    def retry(self, keys: Iterable[Any] | None = None) -> int:
+        """Let dead letters be worked on again, from their first try; return how many. Without keys, all of them."""
+        chosen = None if keys is None else [own_key(key) for key in keys]
+        return self._supersede("retried", chosen, "dead")
+
+    def forget(self, keys: Iterable[Any] | None = None) -> int:
+        """Take the conclusions of these keys back, so that they are worked on again; return how many. Without keys,
+        all.
+
+        The old entries stay in the journal.
+        """
+        chosen = None if keys is None else [own_key(key) for key in keys]
+        return self._supersede("forgotten", chosen, "done", "dead")
+
+    def _supersede(self, kind: str, chosen: list[str] | None, *fates: str) -> int:
+        self.refuse_pending("a change of what is done")
+        owner = self.own()
+        if chosen is None:
+            chosen = [key for fate in fates for key in self.store.keys(self.name, fate)]
+        count = 0
+        for begin in range(0, len(chosen), _CHUNK):
+            chunk = list(dict.fromkeys(chosen[begin : begin + _CHUNK]))
+            hits = [
+                key
+                for key, mark in zip(chunk, owner.marks(chunk), strict=True)
+                if mark < 0 or (mark and "done" in fates)
+            ]
+            if hits:
+                owner.commit([Draft(kind, key) for key in hits])
+            count += len(hits)
+        return count
+
+    def report(self) -> Report:
+        """Return the run's accounts, recomputed from the store; complete once a loop has met all its input."""
+        if self.current_walk is not None:
+            return self.current_walk.accounts(ended=False)
+        return report_of(self.store, self.name)
+
+    # -- the user's rows -----------------------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> Any:
+        """The user's connection to the journal's database: rows written inside an item commit with its `done` (P5).
+
+        Outside an item every statement commits by itself. Raises UsageError where the journal has no tables.
+        """
+        connection = self.own().connection
+        if connection is None:
+            raise UsageError(
+                f"{self.store.url} holds no tables; for run.connection use a SQLite journal, such as papers.db"
+            )
+        return connection
+
+    def reader(self) -> Any:
+        """Open a second, read-only connection: to read items from a table that the loop's body writes to."""
+        return self._journal.reader()
+
+    # -- for the loops -------------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        """The store that keeps this run."""
+        return self._journal.store
+
+    @property
+    def run_id(self) -> str:
+        """The random id of the run, which makes its items' tokens."""
+        header = self.store.latest(self.name, "created")
+        return str(header.value["id"]) if header is not None else ""
+
+    def own(self) -> Owner:
+        """Take the run over, once. Raise `JournalBusy` while another process owns it, `WrongThread` for a worker."""
+        self._journal.check()
+        if self.current_walk is not None and self.current_walk.thread != threading.get_ident():
+            raise WrongThread(
+                f"{self.label}: only the thread of its loop writes to this run; a worker returns what is to be kept,"
+                " and map(…, write=) stores it"
+            )
+        if self._owner is None:
+            self._journal.check_program(self.name, self._program)
+            self._owner = self.store.own(self.name, self._program)
+            self._journal.tell_notes()
+        return self._owner
+
+    @contextmanager
+    def walk(self, items: Iterable[Any], options: Options) -> Iterator[Pass]:
+        """Begin a loop over ``items``: owned, guarded against signals, accounted for."""
+        self.settle_earlier()
+        self.refuse_pending("a loop")  # before the run is owned: that is a commit too
+        owner = self.own()
+        if owner.connection is not None and getattr(items, "connection", None) is owner.connection:
+            raise UsageError(
+                f"{self.label}: items read from run.connection never end while the loop commits through it; read"
+                " them with run.reader().execute(…)"
+            )
+        self._attempts = options.attempts
+        hand = Hand(self.run_id)
+        with StopGuard() as guard:
+            walk = self.current_walk = Pass(self.store, owner, items, options, guard, hand)
+            hold(hand)
+            try:
+                yield walk
+            except Stopped as stop:
+                if hand.outer is None:  # the outermost loop tells it, once: nobody else prints a SystemExit
+                    walk.say(stop.message)
+                    stop.told = True
+                raise
+            finally:
+                let_go(hand)
+                if self.current_walk is walk:
+                    self.current_walk = None
+                    self.drafts.clear()
+                    self._seen = uncaught()
+                    owner.abandon()
+                walk.close()
+
+    def refuse_pending(self, what: str) -> None:
+        """Raise `PendingRows` if an item of this journal has rows that this would commit apart from it."""
+        for run in self._journal.opened_runs():
+            if run.in_hand is not None and run._owner is not None and run._owner.pending():
+                raise PendingRows(
+                    f"{what} of run {self.name} was begun inside an item of run {run.name} that has written rows"
+                    " already; begin it before the first row is written"
+                )
+
+    @property
+    def in_item(self) -> bool:
+        """Whether a loop is in the middle of an item; one that `break` left in hand only waits to be settled."""
+        return self.in_hand is not None and self.current_walk is not None
+
+    def take_drafts(self) -> list[Draft]:
+        """Return what belongs into the commit of the item in hand."""
+        if not self.drafts:
+            return []
+        drafts = list(self.drafts.values())
+        self.drafts.clear()
+        return drafts
+
+    def settle(self, error: BaseException | None) -> None:
+        """Record what ended a loop with items in hand: an Exception is an error of theirs, all else gives them back."""
+        items, self.in_hand = self.in_hand, None
+        if not items or self._owner is None:
+            return
+        self._owner.abandon()  # a loop that somebody still holds has rows that belong to no entry of these
+        if isinstance(error, Exception):
+            failure = failure_of(error)
+            self._owner.commit([failed(key, tries, failure, self._attempts) for key, tries in items.items()])
+        else:
+            self._owner.commit([released(key, tries) for key, tries in items.items()])
+
+    def settle_earlier(self) -> None:
+        """Settle what an earlier loop left: an exception that nobody caught since then was its end."""
+        latest = uncaught()
+        self.settle(latest if latest is not self._seen else None)
+
+    def release(self) -> None:
+        """Give the run up."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.release()

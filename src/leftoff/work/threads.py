@@ -1,0 +1,305 @@
+"""A map in threads: workers compute, the owner's thread commits whatever is waiting, in one commit.
+
+The owner's round:
+
+    conclude  what the workers brought
+    fill      items that may start take the free places; known ones become resumed outcomes; a suspect waits to be alone
+    commit    both, together: a worker never begins before its last outcome is durable
+    send      what was started, to the workers
+    deliver   outcomes, in input order or as they came
+    wait      for a worker, the input, a backoff or a rate slot, whichever comes first
+
+An item's arrows, each with the method that takes it:
+
+    new ─fill─► started ─conclude─► done | dead | failed ─fill, after its backoff─► started
+    started ─give_back─► released       (second Ctrl-C; a journal that cannot be written)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from leftoff.errors import JournalError, Stopped, UnusableValue
+from leftoff.journal.entry import Draft, Tries
+from leftoff.work import retry
+from leftoff.work.each import FIRST
+from leftoff.work.lookup import Lookup
+from leftoff.work.outcome import How, Outcome, buried, known
+from leftoff.work.passes import Pass, failed, released
+from leftoff.work.pool import Event, Feed, Pool
+from leftoff.work.signals import shielded
+from leftoff.work.values import failure_of, round_trip
+
+if TYPE_CHECKING:
+    from leftoff.work.run import Run
+
+_LOOK_AHEAD: Final = 8  # outcomes per worker that may wait for an earlier one, or for the caller
+
+
+@dataclass(slots=True)
+class Flight:
+    """Be an item that holds a place: its number in the input, what was tried of it, and when it may be tried again."""
+
+    key: str
+    item: Any
+    number: int
+    tries: Tries
+    due: float = 0.0  # monotonic seconds
+
+
+class Threads:
+    """Run a map in threads. Everything here happens in the owner's thread."""
+
+    def __init__(self, run: Run, walk: Pass, how: How, items: Iterable[Any], workers: int, ordered: bool) -> None:
+        """Start the workers; nothing is asked of the input yet."""
+        self.run, self.walk, self.how, self.workers, self.ordered = run, walk, how, workers, ordered
+        self.pool = Pool(how.function, workers, run.run_id)
+        self.feed = Feed(items, self.pool.events)
+        self.mark_of = Lookup(walk.owner).mark
+        self.working: dict[str, Flight] = {}  # with the workers
+        self.waiting: dict[str, Flight] = {}  # failed, keeps its place until its backoff is over
+        self.next: Flight | None = None  # may not start yet: no rate slot, or not alone
+        self.arrived: deque[Any] = deque()
+        self.finished: list[Event] = []
+        self.concluding: set[str] = set()  # what this round commits: the store does not know it yet
+        self.ready: dict[int, Outcome[Any, Any]] = {}
+        self.numbers = self.delivered = 0
+        self.fatal: BaseException | None = None
+        self.draining = False
+        self.slot_in = 0.0  # seconds until the next rate slot, as of the last question
+
+    def outcomes(self) -> Iterator[Outcome[Any, Any]]:
+        """Yield the outcomes. Whatever ends the loop, what is in flight is finished and committed, or given back."""
+        guard = self.walk.guard
+        try:
+            while True:
+                self._round()
+                if guard.asked is not None and not self.working:
+                    guard.check()
+                if guard.urgent:
+                    guard.check()
+                before = self.delivered
+                yield from self._deliver()
+                if self._is_over():
+                    break
+                self._wait(0.0 if self.delivered != before else self._patience())
+            self.pool.stop(join=True)
+        except (Stopped, KeyboardInterrupt, JournalError) as error:
+            self.pool.stop(join=False)
+            if not isinstance(error, JournalError):
+                self._give_back()
+            raise
+        except BaseException:
+            self._drain()
+            raise
+        finally:
+            self.feed.stop()
+
+    # -- fill ----------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> dict[str, Flight]:
+        starts: dict[str, Flight] = {}
+        if self.waiting:
+            now = time.monotonic()
+            for flight in [flight for flight in self.waiting.values() if flight.due <= now]:
+                if self._may_go():
+                    starts[flight.key] = self.waiting.pop(flight.key)
+        while (others := len(self.working) + len(self.waiting) + len(starts)) < self.workers:
+            self.next = new = self.next or self._new(starts)
+            if new is None or not self._may_enter(new, others, starts) or not self._may_go():
+                break
+            starts[new.key] = new
+            self.next = None
+        return starts
+
+    def _new(self, starts: dict[str, Flight]) -> Flight | None:
+        """Take items in until one is new; None where the input brings none now, or enough outcomes wait already."""
+        while len(self.ready) < _LOOK_AHEAD * self.workers:
+            if not self.arrived:
+                self.arrived.extend(self.feed.ask())
+            if not self.arrived:
+                return None
+            item = self.arrived.popleft()
+            walk = self.walk
+            walk.pulled += 1
+            key = walk.key_of(item)
+            if key in self.working or key in self.waiting or key in starts or key in self.concluding:
+                walk.mark_duplicate(key)
+            elif mark := self.mark_of(key):
+                for outcome in known(self.run, walk, self.how, key, item, mark):
+                    self._put(outcome)
+            else:
+                tries = walk.owner.open_items.get(key, FIRST)
+                if self.concluding and walk.is_spent(tries):
+                    # A dead letter is a commit of its own; rows that this round has written must wait for theirs.
+                    self.arrived.appendleft(item)
+                    walk.pulled -= 1
+                    return None
+                if tries is FIRST or walk.may_start(key, tries):
+                    self.numbers += 1
+                    return Flight(key, item, self.numbers - 1, tries)
+                self._put(buried(self.run, key, item))
+        return None
+
+    def _put(self, outcome: Outcome[Any, Any]) -> None:
+        self.ready[self.numbers] = outcome
+        self.numbers += 1
+
+    def _may_enter(self, flight: Flight, others: int, starts: dict[str, Flight]) -> bool:
+        """Return whether an item may start beside what is in flight: a suspect never, and nobody beside a suspect."""
+        if others == 0:
+            return True
+        if flight.tries.crashes:
+            return False
+        # A suspect is alone, so looking at one item of the house tells whether it is closed.
+        house = self.working or self.waiting or starts
+        return others > 1 or not next(iter(house.values())).tries.crashes
+
+    def _may_go(self) -> bool:
+        """Return whether a rate slot was to be had now, and take it."""
+        self.slot_in = 0.0 if self.walk.limiter is None else self.walk.limiter.claim()
+        return not self.slot_in
+
+    # -- conclude, commit and send -------------------------------------------------------------------------------
+
+    @shielded
+    def _round(self) -> None:
+        """Conclude what the workers brought, fill the places that this frees, and commit both."""
+        guard, finished = self.walk.guard, self.finished
+        self.finished = []
+        if finished and self.how.write is not None:
+            self.walk.owner.begin()
+        drafts = [self._conclude(event) for event in finished]
+        self.concluding = {draft.key for draft in drafts}
+        starts: dict[str, Flight] = {}
+        if guard.asked is None and self.fatal is None and not self.draining:
+            try:
+                starts = self._fill()
+            except BaseException as error:  # noqa: BLE001  # whatever the input or its keys raise: first commit what is finished
+                self.fatal = error
+        guard.hand = _name(self.working or starts, len(self.working) + len(starts) + len(drafts))
+        if drafts or starts:
+            begun = [Draft("started", flight.key, flight.tries.to_json()) for flight in starts.values()]
+            self.walk.conclude(_interleave(drafts, begun))
+        self.concluding.clear()
+        self.working.update(starts)
+        for flight in starts.values():
+            self.pool.submit(flight.key, flight.item, 1 + flight.tries.errors + flight.tries.crashes)
+        guard.hand = _name(self.working, len(self.working))
+        if self.fatal is not None and not self.draining:
+            raise self.fatal
+        if (now := time.time()) >= self.walk.progress.due:
+            self.walk.show(now)
+
+    def _conclude(self, event: Event) -> Draft:
+        """Turn what a worker brought into the item's next entry."""
+        flight = self.working.pop(event.key)
+        error = event.error
+        if error is None:
+            value = round_trip(event.value, event.text, self.how.result_type)
+            outcome: Outcome[Any, Any] = Outcome(flight.key, flight.item, value)
+            error = self._write(outcome)
+            if error is None:
+                self.ready[flight.number] = outcome
+                return Draft("done", flight.key, event.text)
+        if isinstance(error, UnusableValue) or not isinstance(error, Exception):
+            self.fatal = self.fatal or error  # ends the loop, once what is beside it is committed
+            return released(flight.key, flight.tries)
+        failure = failure_of(error)
+        draft = failed(flight.key, flight.tries, failure, self.walk.options.attempts)
+        if draft.kind == "dead":
+            self.ready[flight.number] = Outcome(flight.key, flight.item, None, failure)
+        else:
+            flight.tries = Tries(flight.tries.errors + 1, flight.tries.crashes)
+            flight.due = time.monotonic() + retry.delay(flight.tries.errors)
+            self.waiting[flight.key] = flight
+        return draft
+
+    def _write(self, outcome: Outcome[Any, Any]) -> Exception | None:
+        """Let the user write an outcome's rows; if that raises, none of them stay and the error is the item's."""
+        if self.how.write is None:
+            return None
+        connection = self.walk.owner.connection
+        connection.execute("SAVEPOINT outcome")
+        try:
+            self.how.write(connection, outcome)
+        except JournalError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever the user's code raises
+            connection.execute("ROLLBACK TO outcome")
+            connection.execute("RELEASE outcome")
+            return error
+        connection.execute("RELEASE outcome")
+        return None
+
+    # -- deliver and wait ----------------------------------------------------------------------------------------
+
+    def _deliver(self) -> Iterator[Outcome[Any, Any]]:
+        if self.ordered:
+            while (outcome := self.ready.pop(self.delivered, None)) is not None:
+                self.delivered += 1
+                yield outcome
+        else:
+            while self.ready:
+                self.delivered += 1
+                yield self.ready.pop(next(iter(self.ready)))
+
+    def _is_over(self) -> bool:
+        return self.feed.ended and not (self.working or self.waiting or self.next or self.arrived or self.ready)
+
+    def _patience(self) -> float | None:
+        """Return for how long nothing but an event can change anything; None for as long as it takes."""
+        times = [max(0.0, flight.due - time.monotonic()) for flight in self.waiting.values()]
+        if self.slot_in:
+            times.append(self.slot_in)
+        if not times and not self.working and not self.feed.asked:
+            return 0.0  # the input can be asked again: the caller has taken what was ready
+        return min(times, default=None)
+
+    def _wait(self, timeout: float | None) -> None:
+        events = self.pool.wait(timeout)
+        self.finished.extend(event for event in events if event.what == "finished")
+        for event in events:  # last: what the input raises comes out here, and must not take an outcome with it
+            if event.what != "finished":
+                self.arrived.extend(self.feed.take(event))
+
+    # -- endings -------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Finish and commit what is in flight, start nothing."""
+        self.draining = True
+        while self.working or self.finished:
+            self._round()
+            if self.working:
+                self._wait(None)
+        self.pool.stop(join=True)
+
+    def _give_back(self) -> None:
+        """Give back what is in flight, without waiting for it."""
+        if self.working:
+            self.walk.owner.abandon()
+            self.walk.owner.commit([released(key, flight.tries) for key, flight in self.working.items()])
+
+
+def _interleave(concluded: list[Draft], started: list[Draft]) -> list[Draft]:
+    """Put each start behind a `done`: a place that became free and what takes it.
+
+    What failed comes first of all: it may be started again in the same commit, and then the start must be its last
+    word.
+    """
+    done = [draft for draft in concluded if draft.kind == "done"]
+    both = [draft for pair in zip(done, started, strict=False) for draft in pair]
+    return [
+        *(draft for draft in concluded if draft.kind != "done"),
+        *both,
+        *done[len(started) :],
+        *started[len(done) :],
+    ]
+
+
+def _name(flights: dict[str, Flight], count: int) -> str | None:
+    return f"{count} items" if count > 1 else next(iter(flights), None)
