@@ -1,0 +1,15 @@
+"""Ingest papers from PubMed into a local database, interruptible at any instant."""
+
+from leftoff.errors import MissingExtra
+
+try:
+    import httpx as _httpx  # noqa: F401
+    import lxml as _lxml  # noqa: F401
+except ImportError as error:
+    raise MissingExtra(f'papers need {error.name}, which is not installed: pip install "leftoff[papers]"') from error
+
+from leftoff.papers.listing import Listed, listed
+from leftoff.papers.report import SyncReport
+from leftoff.papers.sync import sync
+
+__all__ = ["Listed", "SyncReport", "listed", "sync"]

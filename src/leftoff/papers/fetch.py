@@ -1,0 +1,172 @@
+"""Fetch what a search listed: each batch is one request, one transaction, one set of `done` entries.
+
+1. A batch is fetched before it is started, so what a kill meets while the service answers is nobody's crash and
+   nobody's error: it is fetched again, together, and nothing else is.
+2. At most one batch is fetched and not stored. What an earlier process began and did not finish goes first, since the
+   run takes such items one by one, which would break later batches up.
+3. A `done` mark stands beside a row, of `raw` or of `absent`, from the same transaction. Where the row is gone, the
+   mark is forgotten and the record fetched again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leftoff.papers.log import ProgressLog, note
+from leftoff.papers.pubmed import Record
+from leftoff.papers.store import store_record
+from leftoff.papers.tables import now
+
+if TYPE_CHECKING:
+    from leftoff.papers.client import Entrez
+    from leftoff.papers.search import Search
+    from leftoff.work.run import Run
+
+PAGE = 2_000  # PMIDs read from the list at a time
+
+# Listed, and either not there (any more), or there from before this search and worth another look.
+STALE = """
+    SELECT listed.pmid FROM listed
+    LEFT JOIN raw ON raw.source = 'pubmed' AND raw.identifier = listed.pmid
+    LEFT JOIN absent ON absent.pmid = listed.pmid
+    WHERE listed.search_id = ? AND listed.id > ? AND listed.id <= ? AND CASE
+        WHEN raw.fetched_at IS NULL THEN absent.at IS NULL OR absent.at < ?
+        ELSE listed.revised AND raw.fetched_at < ?
+    END
+"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Be one listed PMID, with what was fetched of it (None: the service does not send it, or it was not asked)."""
+
+    pmid: str
+    record: Record | None
+    at: str
+
+    @property
+    def key(self) -> str:
+        """What it is known by in the journal, before and after it was fetched."""
+        return key_of(self.pmid)
+
+
+def key_of(pmid: str | int) -> str:
+    """Return the key of a PMID."""
+    return f"pmid:{pmid}"
+
+
+class Wanted:
+    """Iterate everything that a search listed, within its limit; what is not done comes fetched, a batch at a time."""
+
+    def __init__(self, run: Run, entrez: Entrez, search: Search, batch: int) -> None:
+        self._run = run
+        self._connection: sqlite3.Connection = run.connection
+        self._entrez = entrez
+        self._search = search
+        self._batch = batch
+        self.last = self._last_wanted()
+        row = self._connection.execute(
+            "SELECT count(*) FROM listed WHERE search_id = ? AND id <= ?", (search.id, self.last)
+        ).fetchone()
+        self._length = int(row[0])
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Item]:
+        begun = self._begun()
+        yield from self._fetched(begun)
+        ahead: list[str] = []
+        marks_of = self._run.own().marks
+        for page in self._pages():
+            for pmid, mark in zip(page, marks_of([key_of(pmid) for pmid in page]), strict=True):
+                if pmid in begun:
+                    continue
+                if mark:
+                    yield Item(pmid, None, "")
+                else:
+                    ahead.append(pmid)
+                if len(ahead) == self._batch:
+                    yield from self._fetched(ahead)
+                    ahead = []
+        yield from self._fetched(ahead)
+
+    def forget_stale(self) -> None:
+        """Forget the marks of what is to be fetched again: revised, denied in an earlier search, without its row."""
+        search, last = self._search, 0
+        while last < self.last:
+            row = self._connection.execute(
+                "SELECT max(id) FROM"
+                " (SELECT id FROM listed WHERE search_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?)",
+                (search.id, last, self.last, PAGE),
+            ).fetchone()
+            stale = self._connection.execute(STALE, (search.id, last, row[0], search.opened_at, search.opened_at))
+            keys = [key_of(pmid) for (pmid,) in stale.fetchall()]
+            marks = self._run.own().marks(keys)
+            if done := [key for key, mark in zip(keys, marks, strict=True) if mark > 0]:  # a dead letter stays one
+                self._run.forget(done)
+            last = row[0]
+
+    def _last_wanted(self) -> int:
+        most = self._search.most
+        row = self._connection.execute(
+            "SELECT coalesce(max(id), 0) FROM (SELECT id FROM listed WHERE search_id = ? ORDER BY id LIMIT ?)",
+            (self._search.id, -1 if most is None else most),
+        ).fetchone()
+        return int(row[0])
+
+    def _pages(self) -> Iterator[list[str]]:
+        last = 0
+        while rows := self._connection.execute(
+            "SELECT id, pmid FROM listed WHERE search_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+            (self._search.id, last, self.last, PAGE),
+        ).fetchall():
+            last = rows[-1][0]
+            yield [str(pmid) for _, pmid in rows]
+
+    def _begun(self) -> list[str]:
+        """Return what was begun before and not finished, as far as it is listed: less than a batch a kill."""
+        pmids = [key.partition(":")[2] for key in self._run.own().open_items]
+        found = [
+            self._connection.execute(
+                "SELECT pmid FROM listed WHERE search_id = ? AND pmid = ? AND id <= ?",
+                (self._search.id, int(pmid), self.last),
+            ).fetchone()
+            for pmid in pmids
+        ]
+        return [str(row[0]) for row in found if row is not None]
+
+    def _fetched(self, pmids: Sequence[str]) -> Iterator[Item]:
+        for first in range(0, len(pmids), self._batch):
+            chunk = pmids[first : first + self._batch]
+            at = now()  # before the request: a revision during it is not missed
+            came = {record.pmid: record for record in self._entrez.fetch(chunk)}
+            for pmid in chunk:
+                yield Item(pmid, came.get(pmid), at)
+
+
+def fetch_and_store(run: Run, wanted: Wanted, batch: int, log: ProgressLog | None) -> None:
+    """Fetch what is not done and store it, batch by batch.
+
+    Raises ServiceRefused, Stopped and IncompleteRun; everything before is kept.
+    """
+    for items in run.batches(wanted, batch, key=lambda item: item.key):
+        if log is not None:
+            log.follow()
+        for item in items:
+            _store(run.connection, item)
+    if log is not None:
+        log.follow()
+
+
+def _store(connection: sqlite3.Connection, item: Item) -> None:
+    if item.record is None:
+        connection.execute("INSERT OR REPLACE INTO absent (pmid, at) VALUES (?, ?)", (int(item.pmid), item.at))
+        note(connection, item.pmid, None, "absent", item.at)
+        return
+    happened = store_record(connection, item.record, item.at)
+    connection.execute("DELETE FROM absent WHERE pmid = ?", (int(item.pmid),))
+    note(connection, item.pmid, item.record.doi, happened, item.at)

@@ -1,0 +1,202 @@
+"""Break the replica's answers in the ways the service's have been seen to break.
+
+Each fault has a name and a rate. The rate of most is the chance that a request meets it, drawn from one seeded sequence
+in the order of arrival, and a request meets one such fault at most: the first, in the order of `FAULTS`. The rate of a
+*standing* fault is the share of records it marks, drawn from the seed and the PMID: the same ones on every request.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+import threading
+from collections.abc import Callable
+
+from leftoff.testing import ncbi_replies as replies
+from leftoff.testing.ncbi_records import Library, chance
+from leftoff.testing.ncbi_replies import Reply
+
+BATCH = 500
+"""The number of ids from which on the fault `large` breaks a fetch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """Describe a fault: what it does, to which calls, and at which rate when none is given."""
+
+    does: str
+    to: str = "both"
+    rate: float = 0.1
+    standing: bool = False
+
+
+FAULTS = {
+    "429": Fault("429 with Retry-After although the limit is kept"),
+    "429-bare": Fault("429 without Retry-After although the limit is kept"),
+    "refuse-after": Fault("429 for ever once a fetch would serve record N+1", rate=500.0, standing=True),
+    "error-200": Fault("an <ERROR> element under 200 in place of the result"),
+    "backend-down": Fault('"Database is not supported: pubmed" under 200'),
+    "empty-200": Fault("200 with an empty body"),
+    "html-200": Fault("200 with an HTML page"),
+    "envelope-400": Fault("400 that relays the 502 of a backend"),
+    "500": Fault("500 with an HTML page"),
+    "502": Fault("502 with an HTML page"),
+    "504": Fault("504 with an HTML page"),
+    "large": Fault(f"502 for a fetch of more than {BATCH} ids", to="large", rate=1.0),
+    "bad-webenv": Fault("a search with history hands out a WebEnv that no fetch accepts", to="esearch"),
+    "webenv-expiry": Fault("a stored search is gone when it is used", to="history"),
+    "shuffle": Fault("a search lists its ids in an order of its own", to="esearch"),
+    "growing": Fault("one of the records held back (a tenth) enters before the search, dated today", to="esearch"),
+    "shrinking": Fault("a record found by a search is deleted before it answers", to="esearch"),
+    "shortfall": Fault("one in five of the asked records is left out, this time", to="efetch"),
+    "flip": Fault("bytes of the body are exchanged for others, one of them in the mark-up"),
+    "truncated": Fault("the body ends early, without a length, and the connection closes"),
+    "short-length": Fault("the connection closes before the announced length is reached"),
+    "reset": Fault("the connection is reset within the body"),
+    "drip": Fault("the body comes a few bytes at a time (--drip SECONDS between them)"),
+    "stall": Fault("no answer comes (for --stall SECONDS, then the connection closes)"),
+    "always-missing": Fault("this share of PMIDs is found by searches and never fetched", to="efetch", standing=True),
+    "doi-variants": Fault("this share of DOIs: other case, a URL, or a trailing dot", to="efetch", standing=True),
+    "shared-doi": Fault("this share of clones has the DOI of its original", to="efetch", standing=True),
+    "revised": Fault("this share of real records is revised on each new day", to="efetch", standing=True),
+}  # fmt: skip
+IN_SENDING = ("truncated", "short-length", "reset", "drip", "stall")
+
+
+def listing() -> str:
+    """Return the names of all faults with what they do, one a line."""
+    lines = [f"  {name:<15} {fault.does} [default {fault.rate:g}]" for name, fault in FAULTS.items()]
+    return "\n".join(["faults, as NAME or NAME:RATE:", *lines])
+
+
+class Faults:
+    """Decide which fault a request meets, and answer as the fault has it."""
+
+    def __init__(self, rates: dict[str, float], seed: int) -> None:
+        self.rates = rates
+        self.seed = seed
+        self.random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._refusing = False
+
+    @staticmethod
+    def parse(text: str) -> tuple[str, float]:
+        """Return name and rate of `NAME` or `NAME:RATE`. Raises ValueError for an unknown name or a bad rate."""
+        name, _, rate = text.partition(":")
+        if name not in FAULTS:
+            raise ValueError(f"no fault is called {name!r}; --fault help lists them")
+        value = float(rate) if rate else FAULTS[name].rate
+        if value < 0 or (value > 1 and name != "refuse-after"):
+            raise ValueError(f"{text!r}: a rate is a probability between 0 and 1")
+        return name, value
+
+    def draw(self, tool: str, *, history: bool = False, many: bool = False) -> str | None:
+        """Return the fault that the next request to `tool` meets, or None; `many`: it asks for a large batch."""
+        met = None
+        with self._lock:
+            for name, fault in FAULTS.items():
+                if fault.standing or not self.rates.get(name):
+                    continue
+                applies = (
+                    fault.to in ("both", tool) or (fault.to == "history" and history) or (fault.to == "large" and many)
+                )
+                if applies and self.random.random() < self.rates[name] and met is None:
+                    met = name
+        return met
+
+    def refuses(self, asked: int, served: int) -> bool:
+        """Say whether to refuse `asked` records after `served` ones; once refused, everything is."""
+        with self._lock:
+            if self.rates.get("refuse-after"):
+                self._refusing = self._refusing or served + asked > self.rates["refuse-after"]
+                return self._refusing
+            return False
+
+    def instead(self, name: str | None, tool: str, client: str, limit: int, *, as_json: bool) -> Reply | None:
+        """Return what `client` gets in place of an answer, or None when fault `name` lets the request through."""
+        limit = limit or 3
+        if name in ("429", "429-bare"):
+            return replies.too_many(client, limit + 2, limit, retry_after=name == "429")
+        if name is not None and (name, tool) in _ERRORS:
+            text, status = _ERRORS[name, tool], 400 if name == "envelope-400" else 200
+            if tool == "esearch":
+                return replies.search_error(text, as_json=as_json, status=status)
+            return replies.fetch_error(text, status)
+        return _PAGES[name]() if name in _PAGES else None
+
+    def missing(self, name: str | None, pmid: int) -> bool:
+        """Say whether a fetch that met fault `name` leaves `pmid` out."""
+        if chance(self.seed, "missing", pmid) < self.rates.get("always-missing", 0.0):
+            return True
+        with self._lock:
+            return name == "shortfall" and self.random.random() < 0.2
+
+    def rewrite(self, record: bytes, pmid: int) -> bytes:
+        """Return `record` with the DOI that `shared-doi` or `doi-variants` has for it, if they mark it."""
+        if chance(self.seed, "shared", pmid) < self.rates.get("shared-doi", 0.0):
+            record = record.replace(b".clone%d" % pmid, b"")
+        drawn = chance(self.seed, "doi", pmid)
+        if drawn >= self.rates.get("doi-variants", 0.0):
+            return record
+        variant = _VARIANTS[int(drawn * 1e6) % len(_VARIANTS)]
+        own = re.search(rb"(?s)<PubmedData>.*?<ArticleIdList>.*?</ArticleIdList>", record.split(b"<ReferenceList>")[0])
+        dois = re.findall(rb'IdType="doi"[^>]*>([^<]*)<', own.group()) if own else []
+        for doi in dois[:1]:
+            record = record.replace(b">" + doi + b"<", b">" + variant(doi) + b"<")
+        return record
+
+    def flip(self, body: bytes) -> bytes:
+        """Return `body` with a byte in 20,000 changed, and one in the mark-up: in the text alone nobody could tell."""
+        changed = bytearray(body)
+        with self._lock:
+            places = [self.random.randrange(len(body)) for _ in range(len(body) // 20_000)]
+            tags = [match.start() for match in re.finditer(rb"</[A-Z]", body)]
+            places += [self.random.choice(tags) + 1 if tags else 0]
+        for place in places:
+            changed[place] ^= 1  # a letter stays a letter, "/" becomes "."
+        return bytes(changed)
+
+    def change(self, name: str | None, library: Library, held: list[int], found: list[range]) -> None:
+        """Let a held record enter PubMed (`growing`), or delete one of the `found` ones (`shrinking`)."""
+        with self._lock:
+            if name == "growing" and held:
+                pmid = held.pop(0)
+                library.added[pmid] = library.today
+                library.hidden.discard(pmid)
+            real = [ids[0] for ids in found if ids[0] in library.records] if name == "shrinking" else []
+            if real:
+                library.hidden.add(real[0])
+
+
+_ERRORS = {
+    ("error-200", "esearch"): "Search Backend failed: Pubmed 2.0 search API: HTTP request returned 502 status.",
+    ("error-200", "efetch"): "Error: External viewer error: Empty Response. Bytes read: 0 Status: Timeout",
+    ("backend-down", "esearch"): "Search Backend failed: Database is not supported: pubmed",
+    ("backend-down", "efetch"): "Database is not supported: pubmed",
+    ("envelope-400", "esearch"): "Search Backend failed: Pubmed 2.0 search API: HTTP request returned 502 status.",
+    ("envelope-400", "efetch"): (
+        " Error: CEFetchPApplication::proxy_stream(): \n<html><head>\n<title>502 Server Error</title>\n</head>\n<body>"
+        "<h2>The server encountered a temporary error and could not complete your request."
+        "<p>Please try again in 30 seconds.</h2>\n</body></html>"
+    ),
+}
+_PAGES: dict[str | None, Callable[[], Reply]] = {
+    "empty-200": lambda: Reply(200, b""),
+    "html-200": lambda: replies.page(
+        200, "NCBI - WWW Error Blocked Diagnostic", "The service is temporarily unavailable. Please try again."
+    ),
+    "500": lambda: replies.page(500, "500 Internal Server Error", "The server encountered an internal error."),
+    "502": lambda: replies.page(
+        502, "502 Bad Gateway", "The proxy server received an invalid response from an upstream server."
+    ),
+    "large": lambda: replies.page(
+        502, "502 Bad Gateway", "The proxy server received an invalid response from an upstream server."
+    ),
+    "504": lambda: replies.page(504, "504 Gateway Time-out", "The server didn't respond in time."),
+}
+_VARIANTS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda doi: doi.upper() if doi != doi.upper() else doi.lower(),
+    lambda doi: b"https://doi.org/" + doi,
+    lambda doi: doi + b".",
+)

@@ -1,0 +1,41 @@
+"""The program that is killed: `sync` as a user calls it. Quick: without the waits, which have tests of their own."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from leftoff.errors import ServiceRefused
+from leftoff.papers import client, sync
+from leftoff.testing.kills import Ledger
+from leftoff.work.rate import SECOND, Limiter
+
+
+def run(plan):
+    """Sync as planned; print the report, and the most memory that this process held (kB)."""
+    if plan.pop("quick", True):
+        client.SPACING_WITH_KEY = 0.0001
+        client.delay = lambda failures: 0.001 * failures
+        client.ATTEMPTS = 30
+    ledger = Ledger(plan.pop("ledger"))
+    _write_down_starts(ledger)
+    ledger.note("began", "")
+    with suppress(ServiceRefused):
+        print(json.dumps(sync(**plan).as_dict() | {"peak": _peak()}), flush=True)
+
+
+def _write_down_starts(ledger):
+    """Note the moment of each request as the limiter, under its lock, writes it down."""
+    remember = Limiter._remember
+
+    def remembered(self, fd, now, last, not_before):
+        remember(self, fd, now, last, not_before)
+        if last == now:
+            ledger.note("start", now / SECOND)
+
+    Limiter._remember = remembered
+
+
+def _peak():
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)
