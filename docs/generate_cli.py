@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Write docs/cli.md from what each command says of itself; a test holds that the page is current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from leftoff.cli import main
+from leftoff.cli.exits import MEANINGS
+
+PAGE = Path(__file__).parent / "cli.md"
+WIDTH = 100
+
+INTRODUCTION = """\
+# The command line
+
+<!-- Written by docs/generate_cli.py from the commands themselves: change those, then run it again. -->
+
+`leftoff VERB JOURNAL …`: the journal is a file whose suffix tells its format, `progress.jsonl` or `papers.db`.
+
+```
+leftoff status progress.jsonl              # where does it stand, and does somebody work on it now?
+leftoff log -f progress.jsonl              # what happens, as it happens
+leftoff dead progress.jsonl                # what was set aside after its attempts, and why
+leftoff retry progress.jsonl               # let the next run try all of that again
+leftoff forget progress.jsonl --all        # start over
+leftoff verify progress.jsonl              # is every byte what was written?
+leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed finds, into a database
+```
+
+- `status`, `log`, `dead` and `verify` never lock and never change a byte: use them while the work goes on. (SQLite
+  makes its own `-wal` and `-shm` files beside a database that somebody reads.)
+- `retry` and `forget` own the run for a moment, so they are refused (exit code 5) while it is being worked on.
+- A journal, a run or a key that is not there is an error; none is ever created, except by `papers sync`.
+- `--json` prints one object for `status`, `retry`, `forget`, `verify` and `papers sync`, and JSON Lines for `log`,
+  `dead` and `papers list`. Times are UTC.
+- For people, control characters in keys and errors are shown escaped (`\\x1b`), so that no key can drive a terminal;
+  `--json` has them exact.
+- What went wrong is one line on stderr, `leftoff: …`.
+
+## Exit codes
+
+The same for every command:
+
+| code | meaning |
+|---:|---|
+"""
+
+
+def every_command(command: click.Command, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """Yield a context for the command and for each one below it."""
+    settings = {**command.context_settings, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=command.name, parent=parent, terminal_width=WIDTH, **settings)
+    yield context
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                yield from every_command(below, context)
+
+
+def page() -> str:
+    """Return the page."""
+    codes = "".join(f"| {code:d} | {meaning.replace('|', chr(92) + '|')} |\n" for code, meaning in MEANINGS.items())
+    commands = "".join(
+        f"\n## {context.command_path}\n\n```\n{context.command.get_help(context).rstrip()}\n```\n"
+        for context in every_command(main)
+        if context.parent is not None
+    )
+    return f"{INTRODUCTION}{codes}{commands}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

@@ -1,0 +1,143 @@
+"""`leftoff papers`: bring what PubMed finds into a local database, and list it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from leftoff.cli.arguments import json_option
+from leftoff.cli.exits import Exit
+from leftoff.cli.text import as_json as to_json
+from leftoff.cli.text import echo_json, plural, printable, shortened
+
+if TYPE_CHECKING:
+    from leftoff.papers import Listed, SyncReport
+
+# What needs an extra is imported inside the commands, so that the help is there without it.
+
+
+@click.group()
+def papers() -> None:
+    """Bring papers from PubMed into a local database.
+
+    Both commands need an extra: pip install "leftoff[papers]".
+    """
+
+
+@papers.command()
+@click.argument("query", required=False, default="")
+@click.option("--db", metavar="FILE", required=True, help="The database, made if absent; its name ends in .db.")
+@click.option("--since", metavar="DATE", help="Only papers added from this day on, such as 2026-01-31.")
+@click.option("--limit", metavar="N", type=int, help="The first N of the list, newest first.")
+@click.option("--batch", metavar="N", type=int, default=200, show_default=True, help="Records a request, 1 to 200.")
+@click.option(
+    "--email", metavar="ADDRESS", envvar="NCBI_EMAIL", show_envvar=True, help="NCBI writes there before it blocks."
+)
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    envvar="NCBI_API_KEY",
+    show_envvar=True,
+    help="Of your NCBI account: 10 requests a second in place of 3. It is written nowhere.",
+)
+@click.option(
+    "--ncbi-url",
+    metavar="PREFIX",
+    envvar="LEFTOFF_NCBI_URL",
+    show_envvar=True,
+    help="What /esearch.fcgi is appended to, in place of the live service.",
+)
+@click.option("--log", metavar="FILE.jsonl", help="Keep a progress log there, a line a paper.")
+@click.option("--from-log", metavar="FILE", help="Search nothing; fetch what this log has and the database lacks.")
+@json_option
+def sync(
+    query: str,
+    db: str,
+    since: str | None,
+    limit: int | None,
+    batch: int,
+    email: str | None,
+    api_key: str | None,
+    ncbi_url: str | None,
+    log: str | None,
+    from_log: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Store each paper that PubMed finds for QUERY and the database lacks.
+
+    Kill it at any instant and run the same command again: nothing is lost, and at most one batch is fetched twice.
+    Run it again another day: it brings what was added or revised since. QUERY is in PubMed's language; with --from-log
+    it is not needed, and not searched. With --json the last line on stdout is one object, the report.
+    """
+    from leftoff.papers import sync as sync_papers
+
+    report = sync_papers(
+        query,
+        db,
+        since=since,
+        limit=limit,
+        batch=batch,
+        email=email,
+        api_key=api_key,
+        ncbi_url=ncbi_url,
+        log=log,
+        from_log=from_log,
+    )
+    if as_json:
+        echo_json(report.as_dict())
+    else:
+        click.echo(_paragraph(db, report))
+    return _code(report)
+
+
+@papers.command("list")
+@click.option("--db", metavar="FILE", required=True, help="A database that papers sync made.")
+@json_option
+def list_papers(db: str, *, as_json: bool) -> None:
+    """List the papers of a database.
+
+    One paper a line, by ascending PMID: its PMIDs, year and title, cut to the width of the terminal. With --json each
+    line is an object: key, doi, pmids, title, year. Nothing is locked or changed; a sync may go on meanwhile.
+    """
+    from leftoff.papers import listed
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for paper in listed(db):
+        # Not click.echo, which flushes each line: there may be millions.
+        sys.stdout.write(f"{to_json(paper) if as_json else _line(paper, width)}\n")
+
+
+def _line(paper: Listed, width: int | None) -> str:
+    pmids = ",".join(paper["pmids"])
+    text = f"{pmids:>8}  {paper['year'] or '':>4}  {paper['title'] or '(no title)'}"
+    return printable(text) if width is None else shortened(text, width)
+
+
+def _paragraph(db: str, report: SyncReport) -> str:
+    """Say for people what a sync did."""
+    parts = [f"{report.stored:,} stored", f"{report.skipped:,} there before"]
+    if report.absent:
+        parts.append(f"{report.absent:,} absent (PubMed lists them and does not send them)")
+    if report.merged:
+        parts.append(f"{report.merged:,} of the stored joined a paper that was there")
+    what = f"{plural(report.asked, 'paper')} listed: {', '.join(parts)}"
+    lines = [
+        f"{printable(db)}: {what if report.asked else 'PubMed lists nothing for this query that is not here'}",
+        f"  {plural(report.requests, 'request')}, {report.waited_s:,.1f} s waited for the service",
+    ]
+    if report.dead:
+        lines.append(f"  {plural(report.dead, 'dead letter')}: look with: {shlex.join(['leftoff', 'dead', db])}")
+    if report.missing:
+        lines.append(f"  {report.missing:,} MISSING: run the same command again, it lists the same days once more")
+    return "\n".join(lines)
+
+
+def _code(report: SyncReport) -> int:
+    if report.dead:
+        return Exit.DEAD_LETTERS
+    return Exit.FAILED if report.missing else Exit.COMPLETE

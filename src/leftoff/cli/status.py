@@ -1,0 +1,77 @@
+"""`leftoff status`: where a journal stands."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from leftoff.cli.arguments import check_run, journal_argument, json_option, run_option
+from leftoff.cli.text import ago, echo_json, iso, moment, plural, printable, size
+from leftoff.work.journal import open as open_journal
+from leftoff.work.look import Holder, RunStatus, Status, look
+
+
+@click.command()
+@journal_argument
+@run_option
+@json_option
+def status(place: str, run: str | None, as_json: bool) -> None:
+    """Show where each run stands.
+
+    For each run of JOURNAL: what is done, dead, open (in hand, or failed with tries left) and missing, when
+    something happened last, and which process owns the run. Nothing is locked or changed; the work may go on
+    meanwhile.
+    """
+    with open_journal(place, create=False) as journal:
+        check_run(journal, run)
+        seen = look(journal, run)
+    if as_json:
+        echo_json(_object(seen))
+        return
+    runs = plural(len(seen.runs), "run") if seen.runs else "no run yet"
+    click.echo(f"{printable(seen.url)}: {size(seen.size)}, {runs}")
+    if seen.torn:
+        click.echo(f"  its last commit is torn: the next run will cut {plural(seen.torn, 'byte')} and keep them aside")
+    for one in seen.runs:
+        click.echo(_paragraph(one))
+
+
+def _paragraph(one: RunStatus) -> str:
+    lines = [f"\n{printable(one.report.run)}", f"  {_accounts(one)}"]
+    if one.newest is not None:
+        lines.append(f"  last activity {moment(one.newest.at)}, {ago(time.time() - one.newest.at.timestamp())}")
+    if one.owner is not None:
+        lines.append(f"  {_owner(one.owner)}")
+    return "\n".join(lines)
+
+
+def _accounts(one: RunStatus) -> str:
+    report = one.report
+    parts = [f"{report.done:,} done", f"{report.dead:,} dead", f"{report.open:,} open"]
+    if report.missing is None:
+        parts.append("total not known before the input was walked to its end")
+    else:
+        parts += [f"{report.missing:,} missing", f"{report.total:,} in all"]
+        if report.duplicates:
+            parts.append(plural(report.duplicates, "duplicate"))
+    return ", ".join(parts)
+
+
+def _owner(owner: Holder) -> str:
+    who = f"process {owner.pid} on {printable(owner.host)} since {owner.start}"
+    return f"{'owned now by' if owner.runs else 'not running; last owned by'} {who}, durability {owner.durability}"
+
+
+def _object(seen: Status) -> dict[str, Any]:
+    runs = []
+    for one in seen.runs:
+        accounts = asdict(one.report)
+        if one.report.missing is None:
+            accounts["total"] = None
+        last = one.newest
+        newest = None if last is None else {"at": iso(last.at), "seq": last.seq, "kind": last.kind}
+        runs.append({**accounts, "newest": newest, "owner": None if one.owner is None else asdict(one.owner)})
+    return {"journal": seen.url, "bytes": seen.size, "torn_bytes": seen.torn, "runs": runs}

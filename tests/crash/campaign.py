@@ -1,0 +1,100 @@
+"""One journal that is killed again and again, with everything that is known of it from outside."""
+
+import json
+import signal
+import sqlite3
+from contextlib import closing
+
+import leftoff
+from leftoff.testing.kills import count, read_ledger
+from tests.crash import programs
+
+IN_FLIGHT = {"each": 1, "map": 1, "threads": programs.WORKERS, "batches": programs.SIZE}
+"""How many items may be repeated for each kill (P2)."""
+
+
+class Campaign:
+    """Run the program of `programs.py` on one journal, and check what holds after any end of it."""
+
+    def __init__(self, server, folder, loop, suffix, durability, seconds=0.0):
+        folder.mkdir()
+        self.server, self.loop, self.durability, self.seconds = server, loop, durability, seconds
+        self.place, self.ledger, self.kills = folder / f"work.{suffix}", folder / "ledger", 0
+
+    def plan(self, items, **more):
+        return {
+            "loop": self.loop, "place": str(self.place), "ledger": str(self.ledger), "durability": self.durability,
+            "items": items, "seconds": self.seconds, **more,
+        }  # fmt: skip
+
+    def run(self, items, *, after=None, boundary=None, program="work", **more):
+        """Run the program to its end or its death, and check."""
+        end = self.server.run(program, self.plan(items, **more), after=after, boundary=boundary)
+        assert end.code in (0, -signal.SIGKILL), end.output
+        self.kills += end.killed
+        self.check()
+        return end
+
+    def finish(self, items):
+        """Run the program to its end."""
+        end = self.run(items)
+        assert end.code == 0, f"killed at its end: {end.output}"
+        return end
+
+    def count(self):
+        return count(read_ledger(self.ledger))
+
+    def check(self):
+        """Hold the journal against the ledger: nothing lost, nothing more repeated than was in flight, rows whole."""
+        counted, done = self.count(), set(self.done())
+        assert counted.acknowledged <= done, f"lost: {counted.acknowledged - done}"
+        assert counted.redone == [], "worked on again though acknowledged"
+        assert done <= set(counted.executed), f"done without work: {done - set(counted.executed)}"
+        assert counted.repeats <= self.kills * IN_FLIGHT[self.loop], f"{counted.repeats} repeats, {self.kills} kills"
+        if self.place.suffix == ".db":
+            whole = {(key, half): json.dumps(programs.product(key)) for key in done for half in (1, 2)}
+            assert self.rows() == whole, "the rows are not those of the done items, each once"
+
+    def done(self):
+        with leftoff.open(self.place) as journal:
+            assert journal.verify() == []
+            return list(journal.run("work").keys("done"))
+
+    def dead(self):
+        with leftoff.open(self.place) as journal:
+            return [letter.key for letter in journal.run("work").dead()]
+
+    def entries(self):
+        with leftoff.open(self.place) as journal:
+            return list(journal.entries("work"))
+
+    def is_complete(self):
+        """Return whether the newest commit says that an input was walked to its end."""
+        return self.entries()[-1].kind == "pass"
+
+    def rows(self):
+        """Read what the items wrote, without leftoff."""
+        if not self.place.exists():
+            return {}
+        with closing(sqlite3.connect(self.place)) as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'made'").fetchone() is None:
+                return {}
+            rows = connection.execute("SELECT key, half, value FROM made").fetchall()
+        assert len({row[:2] for row in rows}) == len(rows), "rows came twice"
+        return {row[:2]: row[2] for row in rows}
+
+    def result(self):
+        """Return what a completed run leaves behind, as far as it depends on the input alone."""
+        # `each` never comes back for an item that was done when it died; `map` yields an outcome for every item.
+        outcomes = self.count().acknowledged if self.loop in ("map", "threads") else None
+        values = {entry.key: entry.value for entry in self.entries() if entry.kind == "done"}
+        return sorted(self.done()), self.dead(), outcomes, values, self.rows() if self.place.suffix == ".db" else None
+
+
+def uninterrupted(server, folder, loop, suffix, durability, items, seconds=0.0):
+    """Run the same without a kill; return its end and its campaign."""
+    campaign = Campaign(server, folder / "uninterrupted", loop, suffix, durability, seconds)
+    end = campaign.finish(items)
+    assert campaign.count().repeats == 0
+    assert sorted(campaign.done()) == sorted(items)
+    return end, campaign

@@ -1,0 +1,115 @@
+"""What must be true of every disk that a power failure can leave."""
+
+import io
+import sqlite3
+from contextlib import closing, redirect_stderr, suppress
+from pathlib import Path
+
+import leftoff
+from tests.crash import recorded
+
+
+def judge(folder, told, *, power=True):
+    """Return what is wrong with a folder that held the journal of `recorded.py`."""
+    place = next(iter(sorted(folder.glob("work.jsonl")) or sorted(folder.glob("work.db"))), None)
+    expected = Expected(told, power=power)
+    try:
+        problem = expected.missing_of(set(), set(), None) if place is None else look(place, expected)
+    except (leftoff.LeftoffError, sqlite3.Error) as error:
+        return f"damaged: {type(error).__name__}: {error}"
+    return problem or (replaced(folder, told) if power else None)
+
+
+def judge_process(folder, told):
+    """Judge a journal whose entries need to survive a power failure only as far as they were synced."""
+    return judge(folder, told, power=False)
+
+
+class Expected:
+    """What had been told: what must be there, and what may be."""
+
+    def __init__(self, told, *, power):
+        sure = [line for line in told if power or line.safe]
+        self.acknowledged = {line.key for line in sure if line.word == "acknowledged"}
+        self.buried = {line.key for line in sure if line.word == "buried"}
+        self.begun = {line.key for line in told if line.word == "executed"}
+        self.steps = {line.key for line in sure if line.word == "step"}
+        self.cursor = max((int(line.key) for line in sure if line.word == "cursor"), default=-1)
+
+    def missing_of(self, done, dead, cursor):
+        if lost := self.acknowledged - done:
+            return f"lost: {sorted(lost)}"
+        if lost := self.buried - dead:
+            return f"lost: the dead letters {sorted(lost)}"
+        if (-1 if cursor is None else cursor) < self.cursor:
+            return f"lost: the cursor {self.cursor}, at {cursor}"
+        if invented := (done | dead) - self.begun - {"probe"}:
+            return f"invented: {sorted(invented)}"
+        return None
+
+
+def look(place, expected):
+    """Open the journal as found, then own it, and compare both with what is expected."""
+    with leftoff.open(place) as journal:
+        found = state(journal)
+        if damage := journal.verify():
+            return f"damaged: {damage}"
+    problem = expected.missing_of(found["done"], found["dead"], found["cursor"])
+    if lost := expected.steps - found["steps"]:
+        problem = problem or f"lost: the steps {sorted(lost)}"
+    if problem := problem or rows(place, found["done"]):
+        return problem
+    notes = io.StringIO()
+    with redirect_stderr(notes), leftoff.open(place) as journal:
+        for _ in journal.run(recorded.RUN).each(["probe"], progress=False):
+            pass
+    with leftoff.open(place) as journal:
+        after = state(journal)
+        if damage := journal.verify():
+            return f"damaged by going on: {damage}"
+    if after["done"] - {"probe"} != found["done"] - {"probe"} or after["dead"] != found["dead"]:
+        return f"changed by going on: {found} became {after}"
+    return None
+
+
+def state(journal):
+    run = journal.run(recorded.RUN)
+    done = [entry for entry in journal.entries(recorded.RUN) if entry.kind == "done"]
+    for entry in done:
+        text = (entry.value or {}).get("text", "")
+        if entry.value is not None and entry.value != recorded.value_of(entry.key, len(text)):
+            raise leftoff.JournalDamaged(f"the value of {entry.key} is not what was recorded")
+    return {
+        "done": set(run.keys("done")),
+        "dead": {letter.key for letter in run.dead()},
+        "steps": {entry.key for entry in journal.entries(recorded.RUN) if entry.kind == "step"},
+        "cursor": run.cursor("outside").value,
+    }
+
+
+def rows(place, done):
+    """The user's rows are those of the done items, whole."""
+    if place.suffix != ".db":
+        return None
+    with closing(sqlite3.connect(place)) as connection:
+        found = []
+        with suppress(sqlite3.OperationalError):  # there is no such table yet
+            found = connection.execute("SELECT key, half FROM made ORDER BY key, half").fetchall()
+        if (answer := connection.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+            return f"damaged: {answer}"
+    expected = [(key, half) for key in sorted(done - {"probe"}) for half in (1, 2)]
+    return None if found == expected else f"rows: {found} are not {expected}"
+
+
+def replaced(folder, told):
+    """A replaced file is as it was acknowledged last, or as a later replacement would have it."""
+    numbers = [int(line.key) for line in told if line.word == "replaced"]
+    begun = [int(line.key) for line in told if line.word == "replacing"]
+    path = Path(folder, "replaced")
+    if not path.exists():
+        return f"lost: the replaced file, {numbers[-1]}" if numbers else None
+    text = path.read_text("utf-8", "replace")
+    allowed = numbers[-1:] + begun[-1:]
+    if text not in {f"{number} " * (number + 1) * 200 for number in allowed}:
+        return f"lost: the replaced file {allowed}, it holds {text[:20]!r} and {len(text)} characters"
+    return None

@@ -1,0 +1,123 @@
+"""The programs that are killed: plain uses of leftoff that write down, apart from the journal, what happened."""
+
+import functools
+import json
+import os
+import signal
+import threading
+import time
+
+import leftoff
+import leftoff.journal.sqlite  # else each fork would import it anew
+from leftoff.testing.kills import Ledger, ask_for_kill, count, die, read_ledger
+
+WORKERS = 4
+SIZE = 3  # of a batch
+
+
+def product(key):
+    """What the work on an item brings: anything that depends on its key alone."""
+    return {"key": key, "square": int(key.rpartition("-")[2]) ** 2}
+
+
+def save(connection, key, value):
+    """Write two rows that must come and go together; nothing but leftoff keeps them from coming twice."""
+    connection.execute("CREATE TABLE IF NOT EXISTS made (key TEXT, half INTEGER, value TEXT)")
+    for half in (1, 2):
+        connection.execute("INSERT INTO made VALUES (?, ?, ?)", (key, half, json.dumps(value)))
+
+
+def work(plan):
+    """Walk a plan's items by its loop."""
+    ledger = Ledger(plan["ledger"])
+    with leftoff.open(plan["place"], durability=plan["durability"]) as journal:
+        LOOPS[plan["loop"]](journal.run("work"), plan, ledger)
+
+
+def one(plan, ledger, key):
+    """Work on one item."""
+    ledger.executed(key)
+    fate = plan.get("fates", {}).get(key)
+    if fate == "poison":
+        die()
+    if fate == "unlucky" and count(read_ledger(plan["ledger"])).executed[key] < 5:
+        ask_for_kill()
+    time.sleep(plan["seconds"])  # the work; without it a run would be over before a kill can hit it
+    return product(key)
+
+
+def tables(plan):
+    return plan["place"].endswith(".db")
+
+
+def each(run, plan, ledger):
+    previous = None
+    for key in run.each(feed(plan), progress=False):
+        if previous is not None:
+            ledger.acknowledged(previous)
+        value = one(plan, ledger, key)
+        if tables(plan):
+            save(run.connection, key, value)
+        if plan.get("hasty"):
+            ledger.acknowledged(key)  # a lie: its body has not come back yet
+        previous = key
+    if previous is not None:
+        ledger.acknowledged(previous)
+
+
+def batches(run, plan, ledger):
+    previous = []
+    for batch in run.batches(feed(plan), size=plan.get("size", SIZE), progress=False):
+        for key in previous:
+            ledger.acknowledged(key)
+        for key in batch:
+            value = one(plan, ledger, key)
+            if tables(plan):
+                save(run.connection, key, value)
+        previous = batch
+    for key in previous:
+        ledger.acknowledged(key)
+
+
+def in_map(run, plan, ledger, workers):
+    write = (lambda connection, outcome: save(connection, outcome.key, outcome.value)) if tables(plan) else None
+    function = functools.partial(one, plan, ledger)
+    for outcome in run.map(function, feed(plan), workers=workers, write=write, progress=False):
+        if outcome.error is None:
+            assert outcome.value == product(outcome.key), outcome
+            ledger.acknowledged(outcome.key)
+        if outcome.key == plan.get("kill_behind"):
+            ask_for_kill()
+
+
+LOOPS = {
+    "each": each,
+    "batches": batches,
+    "map": functools.partial(in_map, workers=1),
+    "threads": functools.partial(in_map, workers=WORKERS),
+}
+
+
+def feed(plan):
+    """Bring the items: from a list, or from a generator that waits for ever behind them."""
+    return stall(plan) if plan.get("stall") else plan["items"]
+
+
+def stall(plan):
+    yield from plan["items"]
+    if "kill_behind" not in plan:
+        ask_for_kill()
+    threading.Event().wait()
+
+
+def forking(plan):
+    """Be killed in an item while a forked child lives on."""
+    ledger = Ledger(plan["ledger"])
+    with leftoff.open(plan["place"], durability=plan["durability"]) as journal:
+        for key in journal.run("work").each(plan["items"], progress=False):
+            ledger.executed(key)
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            ledger.note("child", child)
+            ask_for_kill()

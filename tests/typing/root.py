@@ -1,0 +1,136 @@
+"""How users call the root: checked by mypy --strict as a contract for their types, never run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from typing_extensions import assert_type
+
+import leftoff
+
+assert_type(leftoff.__version__, str)
+
+
+@dataclass
+class Paper:
+    doi: str
+    size: int
+
+
+papers: list[Paper] = []
+
+
+def fetch(doi: str) -> Paper:
+    return Paper(doi, 1)
+
+
+def numbers() -> Generator[int, None, None]:
+    yield 1
+
+
+# each: what goes in comes out
+for doi in leftoff.each(["10.1/a"]):
+    assert_type(doi, str)
+for number in leftoff.each(
+    numbers(), "progress.jsonl", run="numbers", attempts=5, crashes=2, rate="3/s", progress=False
+):
+    assert_type(number, int)
+for paper in leftoff.each(papers, Path("papers.db"), key="doi", duplicates="skip", durability="process"):
+    assert_type(paper, Paper)
+for pair in leftoff.each(enumerate(["a"]), key=lambda pair: pair[1]):
+    assert_type(pair, tuple[int, str])
+with leftoff.each(["a"]) as items:
+    for text in items:
+        assert_type(text, str)
+
+# map: the item's type and the result's
+for outcome in leftoff.map(fetch, ["10.1/a"], workers=8, ordered=False, result_type=Paper):
+    assert_type(outcome, leftoff.Outcome[str, Paper])
+    assert_type(outcome.key, str)
+    assert_type(outcome.item, str)
+    assert_type(outcome.value, Paper | None)
+    assert_type(outcome.resumed, bool)
+    if outcome.error is not None:
+        assert_type(outcome.error.type, str)
+        assert_type(outcome.error.message, str)
+for length in leftoff.map(len, ["a"], "papers.db"):
+    assert_type(length.value, int | None)
+
+# batches: lists of what goes in
+for batch in leftoff.batches(papers, size=200, key=lambda paper: paper.doi):
+    assert_type(batch, list[Paper])
+
+
+def save(connection: sqlite3.Connection, outcome: leftoff.Outcome[str, Paper]) -> None:
+    connection.execute("INSERT INTO paper VALUES (?)", (outcome.key,))
+
+
+# a journal and its runs
+with leftoff.open("papers.db", durability="power") as journal:
+    assert_type(journal, leftoff.Journal)
+    assert_type(journal.url, str)
+    assert_type(journal.durability, Literal["power", "process"])
+    run = journal.run("ingest")
+    assert_type(run, leftoff.Run)
+    for doi in run.each(["a"]):
+        assert_type(doi, str)
+    for dois in run.batches(["a"], size=10):
+        assert_type(dois, list[str])
+    for outcome in run.map(fetch, ["a"], workers=2, write=save):
+        assert_type(outcome, leftoff.Outcome[str, Paper])
+    assert_type(run.step("build", fetch, "v2"), Paper)
+    cursor = run.cursor("since", start="2026-01-01")
+    assert_type(cursor, leftoff.Cursor)
+    cursor.advance({"page": 2})
+    assert_type(run.keys("done"), Iterator[str])
+    assert_type(run.dead(), list[leftoff.Outcome[Any, Any]])
+    assert_type(run.retry(["a", 1, Path("x")]), int)
+    assert_type(run.forget(), int)
+    report = run.report()
+    assert_type(report, leftoff.Report)
+    assert_type(report.total, int)
+    assert_type(report.missing, int | None)
+    for entry in journal.entries(run="ingest", after=3):
+        assert_type(entry, leftoff.Entry)
+        assert_type(entry.seq, int)
+        assert_type(entry.kind, str)
+        assert_type(entry.at, datetime)
+    assert_type(journal.runs(), list[str])
+
+# the item in hand, and the user's own files
+current = leftoff.current()
+assert_type(current, leftoff.Current)
+assert_type(current.key, str)
+assert_type(current.attempt, int)
+assert_type(current.token, str)
+with leftoff.replacing(Path("result.txt")) as file:
+    assert_type(file, IO[Any])
+    file.write("x")
+
+# the errors: what a caller wants to catch, and a stop that no `except Exception` eats
+try:
+    pass
+except (leftoff.JournalBusy, leftoff.JournalDamaged) as error:
+    journal_error: leftoff.JournalError = error
+except leftoff.RunInUse as error:
+    usage_error: leftoff.UsageError = error
+    value_error: ValueError = error
+except leftoff.IncompleteRun as error:
+    any_error: leftoff.LeftoffError = error
+except leftoff.Stopped as stop:
+    interrupt: KeyboardInterrupt = stop
+    ending: SystemExit = stop
+    assert_type(stop.code, int)
+
+# what a checker must refuse: an unused ignore is an error too
+leftoff.each(7)  # type: ignore[arg-type]
+leftoff.each([1.5], durability="ram")  # type: ignore[arg-type]
+leftoff.map(fetch, [7])  # type: ignore[arg-type]
+leftoff.batches(["a"])  # type: ignore[call-arg]
+leftoff.each([1], "x.jsonl", duplicates="drop")  # type: ignore[arg-type]
+leftoff.each([1], journl="x.jsonl")  # type: ignore[call-arg]
