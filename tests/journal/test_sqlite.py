@@ -131,7 +131,7 @@ def test_a_user_without_permission_is_told_so(tmp_path: Path) -> None:
     make(folder / "a.db")
     (folder / "a.db.lock").unlink()
     (folder / "a.db").chmod(0o444)
-    for parent in (folder, *folder.parents[:3]):
+    for parent in (folder, *folder.parents[:4]):
         parent.chmod(0o555 if parent == folder else 0o755)
     program = """
 import os, sys
