@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import leftoff
-from leftoff.journal.sqlite_file import IS_FATE
+from leftoff.journal.rows import IS_FATE
 
 LINE = b"x" * 149 + b"\n"
 ROW = "r" * 200

@@ -24,9 +24,11 @@ from leftoff.errors import (
 from leftoff.journal.connection import Connection, Guarded
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.lock import Hold, holder
+from leftoff.journal.rows import Rows, RunRow
 from leftoff.journal.sqlite_file import (
     BUSY_SECONDS,
     SMALL,
+    SQLITE,
     connect_reader,
     damaged,
     inode_of,
@@ -36,7 +38,6 @@ from leftoff.journal.sqlite_file import (
     translated,
 )
 from leftoff.journal.sqlite_owner import SqliteOwner, fetch_with
-from leftoff.journal.sqlite_rows import Rows, RunRow
 from leftoff.journal.sqlite_verify import check_all
 from leftoff.journal.sqlite_wal import read_tail, size_of
 from leftoff.journal.store import Damage, Durability
@@ -104,7 +105,7 @@ class SqliteStore:
         with translated(self.path):
             journal_id = read_header(self._fetch, self.path)
         if journal_id is not None:
-            rows = Rows(self._fetch, self.path, journal_id)
+            rows = Rows(self._fetch, self.path, journal_id, SQLITE)
             self._check_opened(rows)
             self._rows = rows
 
@@ -114,7 +115,7 @@ class SqliteStore:
             journal_id = read_header(self._fetch, self.path)
         if journal_id is None:
             return False
-        rows = Rows(self._fetch, self.path, journal_id)
+        rows = Rows(self._fetch, self.path, journal_id, SQLITE)
         owners = (rows.latest(run, "owner", "") for run in rows.runs())
         return any(owner is not None and owner.value["durability"] == "process" for owner in owners)
 

@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ from leftoff.errors import (
 )
 from leftoff.journal.connection import Guarded
 from leftoff.journal.entry import FORMAT
+from leftoff.journal.rows import Dialect, Fetch
 from leftoff.journal.sqlite_wal import size_of
 
 SCHEMA: Final = {
@@ -53,15 +54,6 @@ SCHEMA: Final = {
 The indexes' conditions are written with OR: for IN, SQLite builds a table of the words anew at each insert (4 µs,
 measured).
 """
-
-IS_FATE: Final = "({0}kind = 'done' OR {0}kind = 'dead' OR {0}kind = 'forgotten' OR {0}kind = 'retried')"
-IS_NAMED: Final = (
-    "(kind = 'created' OR kind = 'owner' OR kind = 'step' OR kind = 'cursor' OR kind = 'pass' OR kind = 'dead')"
-)
-"""What a query must say for SQLite to use the index of that name."""
-
-Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
-"""Run one statement with parameters and return all its rows."""
 
 BUSY_SECONDS: Final = 30.0  # how long another process's item may hold SQLite's write lock before we give up
 SMALL: Final = 1 << 20  # bytes; a file up to this is checked whole when it is opened
@@ -113,6 +105,27 @@ _MEANINGS: Final[dict[str, tuple[type[JournalError], str]]] = {
 def damaged(path: Path, what: str) -> JournalDamaged:
     """Return the error for bytes that are not what was written."""
     return JournalDamaged(f"{path}: {what}; nothing was changed. Restore a copy, or look with: leftoff verify {path}")
+
+
+def _many_keys(keys: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    return f"key IN ({', '.join('?' * len(keys))})", tuple(keys)
+
+
+SQLITE: Final = Dialect(
+    runs="leftoff_run",
+    entries="leftoff_entry",
+    summed="printf('%d|%d|%d|%d|%s|%d|%s', seq, run, epoch, at, kind, value_sum, key)",  # quicker than ||, measured
+    by_fate=" INDEXED BY leftoff_fate",
+    by_named=" INDEXED BY leftoff_named",
+    by_seq=" NOT INDEXED",
+    newest="SELECT coalesce(max(seq), 0) FROM leftoff_entry",
+    same_key="later.key = e.key",
+    one_key=lambda key: ("key = ?", (key,)),
+    many_keys=_many_keys,
+    translated=translated,
+    damaged=damaged,
+)
+"""What is particular to SQLite in reading rows."""
 
 
 def _is_full(path: Path) -> bool:

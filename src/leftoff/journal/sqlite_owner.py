@@ -10,15 +10,14 @@
 # ruff: noqa: S608  # only constants are joined into SQL
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from zlib import crc32
 
 from leftoff.errors import (
@@ -31,21 +30,20 @@ from leftoff.errors import (
     JournalLost,
     OwnershipLost,
 )
+from leftoff.journal.chain import FATE_KINDS, ChainOwner, Place
 from leftoff.journal.connection import Connection
-from leftoff.journal.entry import CONCLUSIONS, MARK_EVERY, SUPERSEDING, Draft, Tries, created, fold_open, open_mark
+from leftoff.journal.entry import MARK_EVERY, Draft, created
 from leftoff.journal.lock import Hold, owner_value
-from leftoff.journal.memory import tally
+from leftoff.journal.rows import IS_FATE, Fetch, Rows, RunRow
 from leftoff.journal.sqlite_file import (
-    IS_FATE,
     ODD_BYTES,
-    Fetch,
+    SQLITE,
     create_tables,
     damaged,
     inode_of,
     read_header,
     translate,
 )
-from leftoff.journal.sqlite_rows import Rows, RunRow, value_sum_of
 from leftoff.journal.store import Durability, Mark
 from leftoff.journal.sync import sync_directory
 
@@ -61,15 +59,12 @@ _MOVE_HEAD: Final = (
     "UPDATE leftoff_run SET seq = ?, sum = ?, mark = ?, done = ?, dead = ?, superseded = ?, row_sum = ?"
     " WHERE run = ? AND epoch = ? AND seq = ?"
 )
-_FATE_KINDS: Final = (*CONCLUSIONS, *SUPERSEDING)
-_FATES: Final = frozenset(_FATE_KINDS)
 _MARK: Final = (
     "SELECT seq, epoch, at, CASE kind WHEN 'done' THEN 0 WHEN 'dead' THEN 1 WHEN 'forgotten' THEN 2 ELSE 3"
     " END, value_sum, prev, sum"
     " FROM leftoff_entry INDEXED BY leftoff_fate"
     f" WHERE run = ? AND key = ? AND {IS_FATE.format('')} ORDER BY seq DESC LIMIT 1"
 )
-_FIRST_TRY: Final = Tries(begun=True)
 
 
 def fetch_with(connection: Connection) -> Fetch:
@@ -77,20 +72,18 @@ def fetch_with(connection: Connection) -> Fetch:
     return lambda sql, parameters: connection.own(sql, parameters).fetchall()
 
 
-class Place(Protocol):
-    """Be what an owner needs of its store."""
+class SqlitePlace(Place, Protocol):
+    """Be what an owner needs of its store: where its file is, too."""
 
     path: Path
-    durability: Durability
-
-    def rows(self) -> Rows:
-        """Return what reads the journal through a connection that the user's factories do not reach."""
 
 
-class SqliteOwner:
+class SqliteOwner(ChainOwner):
     """Own one run of an SQLite journal."""
 
-    def __init__(self, place: Place, connection: Connection, run: str, program: str | None, hold: Hold | None) -> None:
+    def __init__(
+        self, place: SqlitePlace, connection: Connection, run: str, program: str | None, hold: Hold | None
+    ) -> None:
         """Take the run over in one commit.
 
         Tables and header where they are missing, the next epoch, the owner entry.
@@ -122,7 +115,7 @@ class SqliteOwner:
         if journal_id is None:
             journal_id = secrets.token_hex(8)
             create_tables(connection.own, journal_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        self._rows = Rows(self._fetch, self._path, journal_id)
+        self._rows = Rows(self._fetch, self._path, journal_id, SQLITE)
         row = self._rows.run(self.run)
         drafts = [] if row else [created(program)]
         if row is None:
@@ -174,35 +167,13 @@ class SqliteOwner:
             if found is None:
                 return 0
             seq, epoch, at, code, value_sum, prev, total = found
-            text = f"{seq}|{self._row.run}|{epoch}|{at}|{_FATE_KINDS[code]}|{value_sum}|{key}"
+            text = f"{seq}|{self._row.run}|{epoch}|{at}|{FATE_KINDS[code]}|{value_sum}|{key}"
             fits = crc32(text.encode(), prev) == total
         except ODD_BYTES as error:
             raise self._refusal or translate(error, self._path) from error
         if not fits:
             raise damaged(self._path, f"entry {seq} is not what was written about {key!r}")
         return (seq, -seq, 0, 0)[code]
-
-    def marks(self, keys: Sequence[str]) -> list[Mark]:
-        """Return the fates of many keys, in order."""
-        return self._place.rows().marks(self._row.run, keys)
-
-    def concluded(self) -> Iterator[tuple[str, Mark]]:
-        """Iterate what is done or dead, in journal order; nothing where a conclusion was superseded."""
-        if not self._row.superseded:
-            for page in self._place.rows().conclusions(self._row):
-                yield from page
-
-    def tally(self, met: Iterable[int] | bytearray) -> tuple[int, int]:
-        """Return how many of the conclusions whose bit is set are done, and dead.
-
-        Where as many were met as the indexes hold, those are all, and nothing has to be read.
-        """
-        bits = bytes(met)
-        if not self._row.superseded:
-            done, dead = self._place.rows().count_conclusions(self._row)
-            if done + dead == int.from_bytes(bits, "little").bit_count():
-                return done, dead
-        return tally(self._place.rows().marks_of(self._row), bits)
 
     # -- the item ------------------------------------------------------------------------------------------------
 
@@ -280,13 +251,13 @@ class SqliteOwner:
         before = self._row
         done, dead, superseded = self._account(drafts)
         try:
-            lines, marks, mark = self._lines(drafts)
+            lines, marks, mark = self._lines(drafts, range(self._next, self._next + len(drafts)))
             self._connection.own_many(_INSERT, lines)
         except sqlite3.IntegrityError:  # another run of this file has used these numbers
             self._next = self._rows.newest_seq() + 1
             if self._next - before.mark >= MARK_SPAN:
                 drafts = [*drafts, self._mark_after(drafts)]
-            lines, marks, mark = self._lines(drafts)
+            lines, marks, mark = self._lines(drafts, range(self._next, self._next + len(drafts)))
             self._connection.own_many(_INSERT, lines)
         seq, total = lines[-1][0], lines[-1][-1]
         done, dead, superseded = before.done + done, before.dead + dead, before.superseded + superseded
@@ -308,70 +279,6 @@ class SqliteOwner:
         self._row = row
         self._next = seq + 1
         return marks
-
-    def _lines(self, drafts: Sequence[Draft]) -> tuple[list[tuple[Any, ...]], list[Mark], int]:
-        """Build the rows, each one's sum continued from the one before.
-
-        Return them, the marks and the newest `open`.
-        """
-        seq, total, run, epoch = self._next, self._row.sum, self._row.run, self.epoch
-        at = int(time.time() * 1000)
-        lines: list[tuple[Any, ...]] = []
-        marks: list[Mark] = []
-        mark = self._row.mark
-        for kind, key, value in drafts:
-            value_sum = 0 if value is None else value_sum_of(value)
-            prev = total
-            total = crc32(f"{seq}|{run}|{epoch}|{at}|{kind}|{value_sum}|{key}".encode(), prev)
-            lines.append((seq, run, epoch, at, kind, key, value, value_sum, prev, total))
-            if kind == "done":
-                marks.append(seq)
-            elif kind == "dead":
-                marks.append(-seq)
-            elif kind == "open":
-                mark = seq
-            seq += 1
-        return lines, marks, mark
-
-    def _account(self, drafts: Sequence[Draft]) -> tuple[int, int, int]:
-        """Return by how much the run's numbers of done, dead and superseded conclusions change.
-
-        Only for a key whose item is not open must the journal be asked: it may be concluded already.
-        """
-        open_items = self.open_items
-        changes = [(kind, key) for kind, key, _ in drafts if kind in _FATES]
-        if len(changes) == 1 and changes[0][0] == "done" and changes[0][1] in open_items:
-            return 1, 0, 0
-        asked = [key for kind, key in changes if kind in SUPERSEDING or key not in open_items]
-        fates: dict[str, Mark] = dict(zip(asked, self.marks(asked), strict=True)) if asked else {}
-        done = dead = superseded = 0
-        for kind, key in changes:
-            before = fates.get(key, 0)
-            after = {"done": 1, "dead": -1}.get(kind, 0)
-            done += (after > 0) - (before > 0)
-            dead += (after < 0) - (before < 0)
-            superseded += before != 0 or after == 0
-            fates[key] = after
-        return done, dead, superseded
-
-    def _fold(self, drafts: Sequence[Draft]) -> None:
-        for kind, key, value in drafts:
-            self._since_mark += 1
-            if kind == "started" and value is None:
-                self.open_items[key] = _FIRST_TRY
-            elif kind == "done":
-                self.open_items.pop(key, None)
-            elif kind == "open":
-                self._since_mark = 0
-            else:
-                fold_open(self.open_items, kind, key, json.loads(value) if value else None)
-
-    def _mark_after(self, drafts: Sequence[Draft]) -> Draft:
-        """Draft the `open` entry that holds once ``drafts`` are committed with it."""
-        table = dict(self.open_items)
-        for kind, key, value in drafts:
-            fold_open(table, kind, key, json.loads(value) if value else None)
-        return open_mark(table)
 
     def _failed(self, error: Exception) -> Exception:
         """Give the transaction up after an error inside a commit; return what to raise."""

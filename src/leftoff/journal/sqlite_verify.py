@@ -12,8 +12,8 @@ from typing import Final
 from zlib import crc32
 
 from leftoff.errors import JournalError
-from leftoff.journal.sqlite_file import Fetch, translate, translated
-from leftoff.journal.sqlite_rows import Rows, RunRow
+from leftoff.journal.rows import Fetch, Rows, RunRow
+from leftoff.journal.sqlite_file import translate, translated
 from leftoff.journal.store import Damage
 
 _OURS: Final = ("leftoff_journal", "leftoff_run", "leftoff_entry")
@@ -34,7 +34,7 @@ def check_all(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
         if not pages:
             yield from _check_rows(fetch, rows)
     except JournalError as error:
-        yield Damage(str(rows.path), str(error))
+        yield Damage(str(rows.place), str(error))
 
 
 def _check_pages(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
@@ -42,15 +42,15 @@ def _check_pages(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
         found = fetch("PRAGMA integrity_check", ())
     except sqlite3.OperationalError as error:
         if "no such" not in str(error):
-            raise translate(error, rows.path) from error
+            raise translate(error, rows.place) from error
         # An index of the user's needs a function or collation that only their program has: then our tables alone.
-        with translated(rows.path):
+        with translated(rows.place):
             found = [row for table in _OURS for row in fetch(f"PRAGMA integrity_check({table})", ())]
     except sqlite3.Error as error:
-        raise translate(error, rows.path) from error
+        raise translate(error, rows.place) from error
     for (text,) in found:
         if text != "ok":
-            yield Damage(str(rows.path), str(text))
+            yield Damage(str(rows.place), str(text))
 
 
 def _check_rows(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
@@ -58,7 +58,7 @@ def _check_rows(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
     chain = {run.run: (rows.salt, 0) for run in runs}
     names = {run.run: run.name for run in runs}
     found = {name: [0, 0] for name in _INDEXES}
-    with translated(rows.path):
+    with translated(rows.place):
         for seq, run, kind, key, prev, total in rows.links():
             if run not in chain or prev != chain[run][0]:
                 yield Damage(f"entry {seq}", f"it does not continue the chain of its run {names.get(run, run)}")

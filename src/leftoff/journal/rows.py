@@ -1,45 +1,67 @@
 """Reading rows, each one checked: nothing that a query returned is believed before its checksum was.
 
-1. SQLite joins the columns that a sum covers into one text, so that a page of rows is checked by calls into C alone.
+1. The database joins the columns that a sum covers into one text, so that a page of rows is checked by calls into C
+   alone.
 2. The newest of a key's conclusions decides. While a run's ``superseded`` is 0 every conclusion is the newest of its
    key.
-3. One flipped bit makes a blob of a text; joined to an empty text (``||''``) it is the text again, which the sum
-   covers.
-4. Pages are fetched whole: a statement left open would keep the write-ahead log from being emptied.
+3. One flipped bit makes a blob of an SQLite text; joined to an empty text (``||''``) it is the text again, which the
+   sum covers.
+4. Pages are fetched whole: a statement left open would keep SQLite's write-ahead log from being emptied, and a
+   million rows of PostgreSQL in memory.
+5. What differs between the databases is a `Dialect`; statements have a ``?`` for each parameter.
 """
 
 # ruff: noqa: S608  # only constants and rows of question marks are joined into SQL; keys and values are parameters
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from operator import eq
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from leftoff.errors import JournalDamaged
 from leftoff.journal.entry import Entry, Tries, fold_open, to_datetime
-from leftoff.journal.sqlite_file import IS_FATE, IS_NAMED, Fetch, damaged, translated
 from leftoff.journal.store import Mark
+
+Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+"""Run one statement with parameters and return all its rows."""
 
 PAGE: Final = 2000
 CHUNK: Final = 500  # keys in one question; SQLite once allowed 999 parameters
+
+IS_FATE: Final = "({0}kind = 'done' OR {0}kind = 'dead' OR {0}kind = 'forgotten' OR {0}kind = 'retried')"
+IS_NAMED: Final = (
+    "(kind = 'created' OR kind = 'owner' OR kind = 'step' OR kind = 'cursor' OR kind = 'pass' OR kind = 'dead')"
+)
+"""What a query must say for the database to use the index of that name."""
+
 _FATES: Final = IS_FATE.format("")
-_SUMMED: Final = (
-    "printf('%d|%d|%d|%d|%s|%d|%s', seq, run, epoch, at, kind, value_sum, key)"  # quicker than ||, measured
-)
 _RUN: Final = "run, name, epoch, seq, sum, mark, done, dead, superseded"
-_ENTRY: Final = f"seq, run, epoch, at, kind||'', key||'', value||'', value_sum, {_SUMMED}, prev, sum"
-_NEWEST: Final = (
-    " AND NOT EXISTS (SELECT 1 FROM leftoff_entry AS later INDEXED BY leftoff_fate WHERE later.run = e.run"
-    " AND later.key = e.key"
-    f" AND {IS_FATE.format('later.')} AND later.seq > e.seq)"
-)
-_MARKS: Final = (
-    f"SELECT key||'', CASE kind WHEN 'done' THEN seq WHEN 'dead' THEN -seq ELSE 0 END, {_SUMMED}, prev, sum"
-    f" FROM leftoff_entry INDEXED BY leftoff_fate WHERE run = ? AND key IN ({{}}) AND {_FATES} ORDER BY seq"
-)
+
+
+class Dialect(NamedTuple):
+    """Be what one database calls the journal's tables, and how it is told to find rows in them."""
+
+    runs: str
+    entries: str
+    summed: str
+    """The columns that an entry's sum covers, joined to one text."""
+    by_fate: str
+    by_named: str
+    by_seq: str
+    """Which index to use, where the database wants to be told."""
+    newest: str
+    """The statement that asks for the newest seq of the whole journal."""
+    same_key: str
+    """That ``later`` has the key of ``e``."""
+    one_key: Callable[[str], tuple[str, tuple[Any, ...]]]
+    many_keys: Callable[[Sequence[str]], tuple[str, tuple[Any, ...]]]
+    """A condition on the key, and its parameters."""
+    translated: Callable[[Any], AbstractContextManager[None]]
+    damaged: Callable[[Any, str], JournalDamaged]
+    """What errors from below, and bytes that do not fit, mean for the journal at a place."""
 
 
 class RunRow(NamedTuple):
@@ -66,7 +88,7 @@ def value_sum_of(value: str | None) -> int:
     return 0 if value is None else crc32(value.encode())
 
 
-def check_rows(rows: Sequence[tuple[Any, ...]], path: Path) -> list[tuple[Any, ...]]:
+def check_rows(rows: Sequence[tuple[Any, ...]], refuse: Callable[[str], JournalDamaged]) -> list[tuple[Any, ...]]:
     """Check rows whose last columns are the summed text, prev and sum; return all columns.
 
     Raise `JournalDamaged`, naming the entry.
@@ -76,18 +98,33 @@ def check_rows(rows: Sequence[tuple[Any, ...]], path: Path) -> list[tuple[Any, .
     if not all(map(eq, map(crc32, map(str.encode, texts), prevs), sums)):
         for text, prev, total in zip(texts, prevs, sums, strict=True):
             if crc32(text.encode(), prev) != total:
-                raise damaged(path, f"the entry {text!r} (seq|run|epoch|at|kind|value_sum|key) is not what was written")
+                raise refuse(f"the entry {text!r} (seq|run|epoch|at|kind|value_sum|key) is not what was written")
     return columns
 
 
 class Rows:
     """Read the rows of a journal through one connection."""
 
-    def __init__(self, fetch: Fetch, path: Path, journal_id: str) -> None:
+    def __init__(self, fetch: Fetch, place: Any, journal_id: str, dialect: Dialect) -> None:
         """Read through ``fetch(sql, parameters)``, which returns all rows, from a journal whose header was checked."""
-        self.path = path
+        self.place = place
         self.salt = crc32(journal_id.encode())
         self._fetch = fetch
+        self._dialect = dialect
+        columns = f"seq, run, epoch, at, kind||'', key||'', value||'', value_sum, {dialect.summed}, prev, sum"
+        self._entries_as_e = f"SELECT {columns} FROM {dialect.entries} AS e"
+        self._newest = (
+            f" AND NOT EXISTS (SELECT 1 FROM {dialect.entries} AS later{dialect.by_fate} WHERE later.run = e.run"
+            f" AND {dialect.same_key} AND {IS_FATE.format('later.')} AND later.seq > e.seq)"
+        )
+
+    def damaged(self, what: str) -> JournalDamaged:
+        """Return the error for bytes that are not what was written."""
+        return self._dialect.damaged(self.place, what)
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Let whatever the database or damaged bytes raise inside surface as a `JournalError`."""
+        return self._dialect.translated(self.place)
 
     def runs(self) -> list[RunRow]:
         """Return the rows of all runs, oldest first, checked."""
@@ -101,46 +138,44 @@ class Rows:
         return found[0] if found else None
 
     def _runs(self, clause: str, parameters: tuple[Any, ...]) -> list[RunRow]:
-        with translated(self.path):
-            rows = self._fetch(f"SELECT {_RUN}, row_sum FROM leftoff_run {clause}", parameters)
+        with self.translated():
+            rows = self._fetch(f"SELECT {_RUN}, row_sum FROM {self._dialect.runs} {clause}", parameters)
             found = [RunRow(*row[:-1]) for row in rows]
             for row, run in zip(rows, found, strict=True):
                 if run.row_sum(self.salt) != row[-1]:
-                    raise damaged(self.path, f"the row of the run {run.name!r} is not what was written")
+                    raise self.damaged(f"the row of the run {run.name!r} is not what was written")
         return found
 
     def check_head(self, run: RunRow) -> None:
         """Raise `JournalDamaged` if the run's newest entry is not the one that its row tells of."""
-        rows = self._entries("WHERE seq = ?", (run.seq,))
+        rows = self._entries(" WHERE run = ? AND seq = ?", (run.run, run.seq))
         newest = self.newest_seq()
         if not rows or rows[0][1] != run.run or rows[0][-1] != run.sum:
-            raise damaged(self.path, f"the newest entry of the run {run.name!r} should be seq {run.seq}, and is gone")
+            raise self.damaged(f"the newest entry of the run {run.name!r} should be seq {run.seq}, and is gone")
         if newest < run.seq:
-            raise damaged(self.path, f"the entries end at seq {newest}, before the head of the run {run.name!r}")
+            raise self.damaged(f"the entries end at seq {newest}, before the head of the run {run.name!r}")
 
     def newest_seq(self) -> int:
         """Return the seq of the file's newest entry, 0 without one."""
-        with translated(self.path):
-            return int(self._fetch("SELECT coalesce(max(seq), 0) FROM leftoff_entry", ())[0][0])
+        with self.translated():
+            return int(self._fetch(self._dialect.newest, ())[0][0])
 
     def _entries(self, clause: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Return rows with the columns of `_ENTRY`, values included, checked."""
-        with translated(self.path):
-            rows: list[tuple[Any, ...]] = self._fetch(f"SELECT {_ENTRY} FROM leftoff_entry AS e {clause}", parameters)
+        with self.translated():
+            rows: list[tuple[Any, ...]] = self._fetch(self._entries_as_e + clause, parameters)
             if rows:
-                check_rows(rows, self.path)
+                check_rows(rows, self.damaged)
                 for row in rows:
                     if value_sum_of(row[6]) != row[7]:
-                        raise damaged(
-                            self.path, f"the value of entry {row[0]} ({row[4]} {row[5]!r}) is not what was written"
-                        )
+                        raise self.damaged(f"the value of entry {row[0]} ({row[4]} {row[5]!r}) is not what was written")
         return rows
 
     def entries(self, names: dict[int, str], run: int | None, after: int, last: int) -> Iterator[Entry]:
         """Iterate the entries of one run, or of all, with ``after < seq <= last``."""
         only = "" if run is None else f"AND run = {run} "
         while rows := self._entries(
-            f"NOT INDEXED WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {PAGE}", (after, last)
+            f"{self._dialect.by_seq} WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {PAGE}", (after, last)
         ):
             for row in rows:
                 yield _entry(row, names)
@@ -149,17 +184,16 @@ class Rows:
     def links(self) -> Iterator[tuple[Any, ...]]:
         """Iterate (seq, run, kind, key, prev, sum) of every entry of the file, each one checked."""
         after = 0
-        while rows := self._entries(f"NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after,)):
+        while rows := self._entries(f"{self._dialect.by_seq} WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after,)):
             for row in rows:
                 yield row[0], row[1], row[4], row[5], row[9], row[10]
             after = rows[-1][0]
 
     def latest(self, run: RunRow, kind: str, key: str) -> Entry | None:
         """Return the newest entry of a named kind and key."""
-        rows = self._entries(
-            f"INDEXED BY leftoff_named WHERE run = ? AND kind = ? AND key = ? AND {IS_NAMED} ORDER BY seq DESC LIMIT 1",
-            (run.run, kind, key),
-        )
+        is_key, keys = self._dialect.one_key(key)
+        where = f"run = ? AND kind = ? AND {is_key} AND {IS_NAMED} ORDER BY seq DESC LIMIT 1"
+        rows = self._entries(f"{self._dialect.by_named} WHERE {where}", (run.run, kind, *keys))
         return _entry(rows[0], {run.run: run.name}) if rows else None
 
     def open_items(self, run: RunRow) -> tuple[dict[str, Tries], int]:
@@ -173,20 +207,20 @@ class Rows:
 
     def conclusions(self, run: RunRow, kinds: str = "'done', 'dead'") -> Iterator[list[tuple[str, Mark]]]:
         """Iterate pages of (key, mark) of what is done or dead, in journal order."""
-        newest = _NEWEST if run.superseded else ""
+        newest = self._newest if run.superseded else ""
         where = f"seq > ? AND seq <= ? AND run = ? AND kind IN ({kinds}){newest}"
         sql = (
-            f"SELECT key||'', CASE kind WHEN 'done' THEN seq ELSE -seq END, {_SUMMED}, prev, sum FROM"
-            " leftoff_entry AS e NOT INDEXED"
+            f"SELECT key||'', CASE kind WHEN 'done' THEN seq ELSE -seq END, {self._dialect.summed}, prev, sum FROM"
+            f" {self._dialect.entries} AS e{self._dialect.by_seq}"
             f" WHERE {where} ORDER BY seq LIMIT {PAGE}"
         )
         after = 0
         while True:
-            with translated(self.path):
+            with self.translated():
                 rows = self._fetch(sql, (after, run.seq, run.run))
                 if not rows:
                     return
-                keys, marks, *_ = check_rows(rows, self.path)
+                keys, marks, *_ = check_rows(rows, self.damaged)
             yield list(zip(keys, marks, strict=True))
             after = abs(marks[-1])
 
@@ -195,14 +229,15 @@ class Rows:
 
         Nothing of a row is believed but that it is there.
         """
-        newest = _NEWEST if run.superseded else ""
+        newest = self._newest if run.superseded else ""
         sql = (
-            "SELECT CASE kind WHEN 'done' THEN seq ELSE -seq END FROM leftoff_entry AS e NOT INDEXED"
-            f" WHERE seq > ? AND seq <= ? AND run = ? AND kind IN ('done', 'dead'){newest} ORDER BY seq LIMIT {PAGE}"
+            f"SELECT CASE kind WHEN 'done' THEN seq ELSE -seq END FROM {self._dialect.entries} AS"
+            f" e{self._dialect.by_seq} WHERE seq > ? AND seq <= ? AND run = ? AND kind IN ('done', 'dead'){newest}"
+            f" ORDER BY seq LIMIT {PAGE}"
         )
         after = 0
         while True:
-            with translated(self.path):
+            with self.translated():
                 rows = self._fetch(sql, (after, run.seq, run.run))
             if not rows:
                 return
@@ -214,12 +249,13 @@ class Rows:
 
         Exact where nothing was superseded.
         """
-        with translated(self.path):
+        entries = self._dialect.entries
+        with self.translated():
             total = self._fetch(
-                f"SELECT count(*) FROM leftoff_entry INDEXED BY leftoff_fate WHERE run = ? AND {_FATES}", (run.run,)
+                f"SELECT count(*) FROM {entries}{self._dialect.by_fate} WHERE run = ? AND {_FATES}", (run.run,)
             )
             dead = self._fetch(
-                f"SELECT count(*) FROM leftoff_entry INDEXED BY leftoff_named WHERE run = ? AND kind ="
+                f"SELECT count(*) FROM {entries}{self._dialect.by_named} WHERE run = ? AND kind ="
                 f" 'dead' AND {IS_NAMED}",
                 (run.run,),
             )
@@ -230,7 +266,7 @@ class Rows:
         if not run.dead:
             return []
         rows = self._entries(
-            f"INDEXED BY leftoff_named WHERE run = ? AND kind = 'dead' AND {IS_NAMED}{_NEWEST} ORDER BY seq",
+            f"{self._dialect.by_named} WHERE run = ? AND kind = 'dead' AND {IS_NAMED}{self._newest} ORDER BY seq",
             (run.run,),
         )
         return [row[5] for row in rows]
@@ -240,10 +276,16 @@ class Rows:
         found: dict[str, Mark] = {}
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
-            with translated(self.path):
-                rows = self._fetch(_MARKS.format(", ".join("?" * len(chunk))), (run, *chunk))
+            are_keys, parameters = self._dialect.many_keys(chunk)
+            sql = (
+                f"SELECT key||'', CASE kind WHEN 'done' THEN seq WHEN 'dead' THEN -seq ELSE 0 END,"
+                f" {self._dialect.summed}, prev, sum FROM {self._dialect.entries}{self._dialect.by_fate}"
+                f" WHERE run = ? AND {are_keys} AND {_FATES} ORDER BY seq"
+            )
+            with self.translated():
+                rows = self._fetch(sql, (run, *parameters))
                 if rows:
-                    check_rows(rows, self.path)
+                    check_rows(rows, self.damaged)
             found.update(row[:2] for row in rows)
         return [found.get(key, 0) for key in keys]
 
@@ -252,9 +294,9 @@ class Rows:
         found: dict[str, Any] = {}
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
-            marks = ", ".join("?" * len(chunk))
-            clause = f"INDEXED BY leftoff_fate WHERE run = ? AND key IN ({marks}) AND {_FATES} ORDER BY seq"
-            for row in self._entries(clause, (run.run, *chunk)):
+            are_keys, parameters = self._dialect.many_keys(chunk)
+            clause = f"{self._dialect.by_fate} WHERE run = ? AND {are_keys} AND {_FATES} ORDER BY seq"
+            for row in self._entries(clause, (run.run, *parameters)):
                 found[row[5]] = json.loads(row[6]) if row[6] is not None and row[4] in ("done", "dead") else None
         return [found.get(key) for key in keys]
 
