@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.postgres import Server, find_binaries
 
 # A busy machine is no failure; a failure prints what reproduces it.
 hypothesis.settings.register_profile("leftoff", deadline=None, print_blob=True)
@@ -23,3 +27,34 @@ def own_places(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeyp
     """Run each test in an empty folder, with rate limits of its own, so that none meets another's default."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LEFTOFF_RATE_DIR", str(tmp_path_factory.mktemp("rate")))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """Start a PostgreSQL server, once."""
+    binaries = find_binaries()
+    if binaries is None:
+        missing = "there is no PostgreSQL server here: install the Debian package postgresql"
+        (pytest.fail if os.environ.get("LEFTOFF_CI") else pytest.skip)(missing)
+    started = Server(binaries)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def postgres(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Let ``postgresql:///`` be an empty database of that server."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.clean()
+    return server
+
+
+@pytest.fixture(autouse=True)
+def postgres_where_named(request: pytest.FixtureRequest) -> None:
+    """Give a test that runs on every place its database, where the place is one."""
+    given = getattr(request.node, "callspec", None)
+    if given is not None and any(
+        "postgresql:" in str(getattr(value, "file", value)) for value in given.params.values()
+    ):
+        request.getfixturevalue("postgres")

@@ -22,6 +22,7 @@ LeftoffError
 │   ├── JournalBusy                 another process owns the run
 │   ├── OwnershipLost               this process is no longer the owner
 │   ├── JournalInDoubt              a commit failed: it may or may not be durable
+│   ├── JournalUnreachable (ConnectionError)  the server that keeps it does not answer
 │   ├── JournalClosed
 │   ├── ForkedHandle                used in a child process after fork
 │   └── DurabilityUnavailable       the platform cannot give what was asked
@@ -121,6 +122,10 @@ class OwnershipLost(JournalError):
 
 class JournalInDoubt(JournalError):
     """Say that a commit failed and may or may not be durable; reopen to know."""
+
+
+class JournalUnreachable(JournalError, ConnectionError):
+    """Say that the server that keeps the journal does not answer; what was committed is kept there."""
 
 
 class JournalClosed(JournalError):

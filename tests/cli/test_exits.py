@@ -116,7 +116,7 @@ def test_a_mistake_of_ours_keeps_its_traceback() -> None:
         ("notes.db", b"dear diary\n" * 100, 1, "notes.db is not an SQLite database"),
         ("notes.txt", b"", 2, "the suffix chooses the journal"),
         ("new.jsonl", b'{"leftoff":"journal","format":9,"id"', 1, "was written in format 9"),
-        ("postgresql://host/db", None, 2, "journals are kept in files here"),
+        ("mysql://host/db", None, 2, "journals are kept in progress.jsonl"),
     ],
 )
 def test_a_wrong_place_is_told_apart_and_never_touched(

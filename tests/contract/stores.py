@@ -12,6 +12,7 @@ import pytest
 import leftoff
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.memory import MemoryStore
+from leftoff.journal.postgres import PostgresStore
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Store
 from leftoff.work.journal import Journal
@@ -32,8 +33,21 @@ class Kind:
         """Whether what it holds outlives its handle."""
         return "P1" in self.promises
 
+    @property
+    def embedded(self) -> bool:
+        """Whether it keeps what it holds in files of its own."""
+        return self.outlives and "://" not in self.file
+
+    @property
+    def code(self) -> str:
+        """The expression that opens it in a program that runs in the place's folder; `Store` is its class."""
+        place = f"Path({self.file!r})" if self.embedded else repr(self.file)
+        return f"Store({place}, {self.durability!r})"
+
     def open(self, folder: Path) -> Store:
-        return self.make(folder / self.file, self.durability) if self.outlives else self.make()
+        if not self.outlives:
+            return self.make()
+        return self.make(folder / self.file if self.embedded else self.file, self.durability)
 
     def reopen(self, store: Store, folder: Path) -> Store:
         """Close and open again, as the next process would; what only lives in memory just goes on."""
@@ -47,22 +61,25 @@ def _kinds() -> list[Kind]:
     kinds = [Kind("memory", "memory:", "process", MemoryStore, MemoryStore.promises)]
     kinds += [Kind(f"jsonl-{d}", "run.jsonl", d, JsonlStore, JsonlStore.promises) for d in ("power", "process")]
     kinds += [Kind(f"sqlite-{d}", "run.db", d, SqliteStore, SqliteStore.promises) for d in ("power", "process")]
+    kinds += [
+        Kind(f"postgres-{d}", "postgresql:///", d, PostgresStore, PostgresStore.promises) for d in ("power", "process")
+    ]
     return kinds
 
 
 KINDS = _kinds()
 
 
-def which(*promises: str) -> pytest.MarkDecorator:
-    """Run a test on every store that gives all these promises."""
-    chosen = [kind for kind in KINDS if kind.promises.issuperset(promises)]
+def which(*promises: str, embedded: bool = False) -> pytest.MarkDecorator:
+    """Run a test on every store that gives all these promises; ``embedded``: on those that are files alone."""
+    chosen = [kind for kind in KINDS if kind.promises.issuperset(promises) and (kind.embedded or not embedded)]
     return pytest.mark.parametrize("kind", chosen, ids=lambda kind: kind.name)
 
 
-PLACES = [kind.file for kind in KINDS if kind.durability == "process" or kind.name == "memory"]
+PLACES = [kind.file for kind in KINDS if kind.durability == "process"]
 """One place for each store, as a user names it."""
 
-FILES = [place for place in PLACES if place != "memory:"]
+FILES = [place for place in PLACES if place != "memory:" and "://" not in place]
 
 
 class Lives:

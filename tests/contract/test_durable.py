@@ -37,7 +37,7 @@ def test_p1_a_commit_survives_kill_9(kind: Kind, tmp_path: Path) -> None:
         from pathlib import Path
         from leftoff.journal.entry import Draft
         from {kind.make.__module__} import {kind.make.__name__} as Store
-        owner = Store(Path({kind.file!r}), {kind.durability!r}).own("r")
+        owner = {kind.code}.own("r")
         for key in "abc":
             owner.commit([Draft("started", key)])
             owner.commit([Draft("done", key, '"' + key + '"')])
@@ -54,7 +54,7 @@ def test_p1_a_commit_survives_kill_9(kind: Kind, tmp_path: Path) -> None:
     store.close()
 
 
-@which("P1")
+@which("P1", embedded=True)
 def test_p1_a_creation_that_was_interrupted_is_completed(kind: Kind, tmp_path: Path) -> None:
     """An empty file in the journal's place is a creation that was cut off: nothing had been acknowledged."""
     (tmp_path / kind.file).touch()
@@ -78,7 +78,7 @@ def test_p1_reading_creates_nothing(kind: Kind, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@which("P1")
+@which("P1", embedded=True)
 def test_p1_files_are_private(kind: Kind, tmp_path: Path) -> None:
     """Journal, lock and side files are made for their user alone, whatever the umask."""
     before = os.umask(0)

@@ -15,6 +15,7 @@ import pytest
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.memory import MemoryStore
+from leftoff.journal.postgres import PostgresStore
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Store
 from tests.contract.drafts import done, mark_every, started, written
@@ -148,7 +149,7 @@ def test_entries_can_be_followed_from_a_seq_on(kind: Kind, tmp_path: Path) -> No
 def test_a_store_declares_its_promises(kind: Kind, tmp_path: Path) -> None:
     """Only stores with tables promise P5; memory promises nothing that needs to outlive the process."""
     files = {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9"}
-    by_name = {"memory": {"P2", "P3", "P4", "P6"}, "jsonl": files, "sqlite": files | {"P5"}}
+    by_name = {"memory": {"P2", "P3", "P4", "P6"}, "jsonl": files, "sqlite": files | {"P5"}, "postgres": files | {"P5"}}
     expected = by_name[kind.name.partition("-")[0]]
     store = kind.open(tmp_path)
     assert store.promises == expected
@@ -160,5 +161,9 @@ def test_every_store_takes_part() -> None:
     """The suite runs on each store at each durability it can be asked for."""
     assert {(kind.make, kind.durability) for kind in KINDS} == {
         (MemoryStore, "process"),
-        *((store, durability) for store in (JsonlStore, SqliteStore) for durability in ("power", "process")),
+        *(
+            (store, durability)
+            for store in (JsonlStore, SqliteStore, PostgresStore)
+            for durability in ("power", "process")
+        ),
     }

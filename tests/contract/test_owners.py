@@ -41,7 +41,7 @@ def test_p7_a_dead_owners_hold_is_gone_though_its_forked_child_lives(kind: Kind,
         from pathlib import Path
         from leftoff.journal.entry import Draft
         from {kind.make.__module__} import {kind.make.__name__} as Store
-        owner = Store(Path({kind.file!r}), {kind.durability!r}).own("r")
+        owner = {kind.code}.own("r")
         owner.commit([Draft("done", "a")])
         if os.fork() == 0:
             print("child", flush=True)
@@ -79,7 +79,7 @@ def test_p7_each_owner_has_a_greater_epoch_and_its_name_is_kept(kind: Kind, tmp_
     assert epochs == [1, 2, 3]
 
 
-@which("P7")
+@which("P7", embedded=True)
 def test_p7_an_owner_whose_lock_was_swapped_away_writes_nothing_over_its_successor(kind: Kind, tmp_path: Path) -> None:
     """With the lock file deleted a second owner can come; then the first is refused and the second goes on."""
     store = kind.open(tmp_path)
@@ -106,7 +106,7 @@ def test_p7_a_forked_child_cannot_write_and_harms_nothing(kind: Kind, tmp_path: 
         from leftoff.errors import ForkedHandle
         from leftoff.journal.entry import Draft
         from {kind.make.__module__} import {kind.make.__name__} as Store
-        store = Store(Path({kind.file!r}), {kind.durability!r})
+        store = {kind.code}
         owner = store.own("r")
         owner.commit([Draft("done", "a")])
         if os.fork() == 0:
@@ -128,7 +128,7 @@ def test_p7_a_forked_child_cannot_write_and_harms_nothing(kind: Kind, tmp_path: 
     store.close()
 
 
-@which("P7")
+@which("P7", embedded=True)
 def test_p7_a_journal_replaced_underneath_is_noticed_before_the_next_commit(kind: Kind, tmp_path: Path) -> None:
     """Nothing is acknowledged into a file that has lost its name."""
     store = kind.open(tmp_path)

@@ -32,7 +32,7 @@ from tests.contract.stores import everywhere, on_files
     [
         ("progress", UsageError, "the suffix chooses the journal"),
         ("progress.txt", UsageError, "the suffix chooses the journal"),
-        ("http://example.org/x.db", UsageError, "journals are kept in files"),
+        ("http://example.org/x.db", UsageError, "journals are kept in progress.jsonl"),
         ("nowhere/run.jsonl", JournalMissing, "there is no directory nowhere"),
         ("nowhere/run.db", JournalMissing, "there is no directory nowhere"),
         ("a\0b.jsonl", UsageError, "NUL"),

@@ -23,7 +23,7 @@ from zlib import crc32
 
 from leftoff.errors import JournalDamaged
 from leftoff.journal.entry import Entry, Tries, fold_open, to_datetime
-from leftoff.journal.store import Mark
+from leftoff.journal.store import Damage, Mark
 
 Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Run one statement with parameters and return all its rows."""
@@ -180,6 +180,29 @@ class Rows:
             for row in rows:
                 yield _entry(row, names)
             after = rows[-1][0]
+
+    def check_chain(self, run: RunRow) -> Iterator[Damage]:
+        """Yield what is damaged in one run: its chain, its head, its numbers."""
+        total, seq, after = self.salt, 0, 0
+        while rows := self._entries(f" WHERE run = ? AND seq > ? ORDER BY seq LIMIT {PAGE}", (run.run, after)):
+            for row in rows:
+                if row[9] != total:
+                    yield Damage(f"entry {row[0]}", f"it does not continue the chain of its run {run.name}")
+                seq, total = row[0], row[10]
+            after = seq
+        yield from self.check_end(run, total, seq)
+
+    def check_end(self, run: RunRow, total: int, seq: int) -> Iterator[Damage]:
+        """Yield what is wrong where a run's chain ends: its head, its numbers."""
+        if (total, seq) != (run.sum, run.seq):
+            yield Damage(f"run {run.name}", f"its chain ends at entry {seq}, its head is entry {run.seq}")
+            return
+        counted = self.key_count(run, "done"), self.key_count(run, "dead")
+        if counted != (run.done, run.dead):
+            yield Damage(
+                f"run {run.name}",
+                f"its row tells of {run.done} done and {run.dead} dead, its entries of {counted[0]} and {counted[1]}",
+            )
 
     def links(self) -> Iterator[tuple[Any, ...]]:
         """Iterate (seq, run, kind, key, prev, sum) of every entry of the file, each one checked."""

@@ -12,7 +12,7 @@ from typing import Final
 from zlib import crc32
 
 from leftoff.errors import JournalError
-from leftoff.journal.rows import Fetch, Rows, RunRow
+from leftoff.journal.rows import Fetch, Rows
 from leftoff.journal.sqlite_file import translate, translated
 from leftoff.journal.store import Damage
 
@@ -68,7 +68,7 @@ def _check_rows(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
                     _add(found[name], (run, kind, key, seq) if name == "leftoff_named" else (run, key, seq))
         yield from _check_indexes(fetch, found)
     for row in runs:
-        yield from _check_run(rows, row, chain[row.run])
+        yield from rows.check_end(row, *chain[row.run])
 
 
 def _add(total: list[int], fields: tuple[object, ...]) -> None:
@@ -87,15 +87,3 @@ def _check_indexes(fetch: Fetch, found: dict[str, list[int]]) -> Iterator[Damage
             _add(held, row)
         if held != found[name]:
             yield Damage(f"index {name}", f"it holds {held[0]} entries that are not the table's {found[name][0]}")
-
-
-def _check_run(rows: Rows, run: RunRow, end: tuple[int, int]) -> Iterator[Damage]:
-    if end != (run.sum, run.seq):
-        yield Damage(f"run {run.name}", f"its chain ends at entry {end[1]}, its head is entry {run.seq}")
-        return
-    counted = rows.key_count(run, "done"), rows.key_count(run, "dead")
-    if counted != (run.done, run.dead):
-        yield Damage(
-            f"run {run.name}",
-            f"its row tells of {run.done} done and {run.dead} dead, its entries of {counted[0]} and {counted[1]}",
-        )

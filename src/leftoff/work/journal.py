@@ -24,9 +24,9 @@ _open: set[Journal] = set()  # strong: an item in hand must be settled even if n
 def open(place: str | os.PathLike[str], *, durability: Durability = "power", create: bool = True) -> Journal:  # noqa: A001  # leftoff.open
     """Open the journal at ``place``, chosen by its suffix; nothing is created before something is recorded.
 
-    place: ``*.jsonl`` (JSON Lines), ``*.db`` or ``*.sqlite`` (SQLite), or ``memory:``; durability: ``"power"`` (what
-    is done has survived a power failure) or ``"process"`` (survives kill -9 and out of memory; a power failure may
-    cost milliseconds of work); create: False raises `JournalMissing` where there is no journal yet.
+    place: ``*.jsonl`` (JSON Lines), ``*.db`` or ``*.sqlite`` (SQLite), ``postgresql://…`` or ``memory:``; durability:
+    ``"power"`` (what is done has survived a power failure) or ``"process"`` (survives kill -9 and out of memory; a
+    power failure may cost milliseconds of work); create: False raises `JournalMissing` where there is no journal yet.
 
     Raises NotAJournal, JournalTooNew, JournalDamaged, JournalReadOnly and UsageError.
     """
@@ -41,6 +41,11 @@ def place_text(place: str | os.PathLike[str]) -> str:
     return url
 
 
+def is_server(url: str) -> bool:
+    """Return whether a place is a database on a server, and no file."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
 def make_store(place: str | os.PathLike[str], durability: Durability, *, create: bool = True) -> Store:
     """Return the store for a place."""
     if durability not in ("power", "process"):
@@ -48,8 +53,15 @@ def make_store(place: str | os.PathLike[str], durability: Durability, *, create:
     url = place_text(place)
     if url == "memory:":
         return MemoryStore(url, "process")
+    if is_server(url):
+        from leftoff.journal.postgres import PostgresStore
+
+        store = PostgresStore(url, durability)
+        if not create:
+            store.require()
+        return store
     if "://" in url:
-        raise UsageError(f"{url}: journals are kept in files here: progress.jsonl or papers.db")
+        raise UsageError(f"{url}: journals are kept in progress.jsonl, papers.db or postgresql://…")
     path = Path(url)
     if not create and not path.exists():
         raise JournalMissing(f"there is no journal {url}")
@@ -61,7 +73,9 @@ def make_store(place: str | os.PathLike[str], durability: Durability, *, create:
         from leftoff.journal.sqlite import SqliteStore
 
         return SqliteStore(path, durability)
-    raise UsageError(f"{url}: the suffix chooses the journal: progress.jsonl (JSON Lines) or papers.db (SQLite)")
+    raise UsageError(
+        f"{url}: the suffix chooses the journal: progress.jsonl (JSON Lines), papers.db (SQLite) or postgresql://…"
+    )
 
 
 class Journal:
@@ -164,7 +178,7 @@ class Journal:
     def reader(self) -> Any:
         """Open a second, read-only connection to a journal with tables."""
         if not hasattr(self.store, "reader"):
-            raise UsageError(f"{self.url} holds no tables; for run.reader() use a SQLite journal, such as papers.db")
+            raise UsageError(f"{self.url} holds no tables; for run.reader() use papers.db (SQLite) or PostgreSQL")
         return self.store.reader()
 
     def tell_notes(self) -> None:

@@ -58,7 +58,7 @@ def look(journal: Journal, run: str | None = None) -> Status:
     names = journal.runs() if run is None else [run]
     statuses = [RunStatus(report_of(store, name), store.newest(name), _owner(store, name)) for name in names]
     live = any(status.owner is not None and status.owner.runs for status in statuses)
-    return Status(store.url, _size(Path(store.url)), 0 if live else store.torn(), statuses)
+    return Status(store.url, _size(store), 0 if live else store.torn(), statuses)
 
 
 def _owner(store: Store, run: str) -> Holder | None:
@@ -71,8 +71,11 @@ def _owner(store: Store, run: str) -> Holder | None:
     return Holder(value["host"], value["pid"], value["start"], value["durability"], entry.epoch, runs)
 
 
-def _size(path: Path) -> int:
-    """Return the bytes of the journal's files; a lock holds nothing of it."""
+def _size(store: Store) -> int:
+    """Return the bytes of the journal's files, or of its tables; a lock holds nothing of it."""
+    if hasattr(store, "size"):
+        return int(store.size())
+    path = Path(store.url)
     files = (path, path.with_name(f"{path.name}-wal"))
     return sum(file.stat().st_size for file in files if file.exists())
 
@@ -104,8 +107,12 @@ def follow(
             if run in (None, entry.run):
                 yield entry
         pause(0.2)
-        if not Path(journal.url).exists():
+        if not _exists(journal.store):
             raise JournalMissing(f"{journal.url} is gone: it was deleted or moved away")
+
+
+def _exists(store: Store) -> bool:
+    return bool(store.exists()) if hasattr(store, "exists") else Path(store.url).exists()
 
 
 def before_last(journal: Journal, run: str | None, count: int) -> int:

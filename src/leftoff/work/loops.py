@@ -13,7 +13,7 @@ from leftoff.errors import UsageError
 from leftoff.journal.store import Durability
 from leftoff.work.each import Loop
 from leftoff.work.journal import Journal, make_store, place_text
-from leftoff.work.naming import Name, default_name
+from leftoff.work.naming import Name, default_name, real_place
 from leftoff.work.outcome import Outcome
 from leftoff.work.passes import Duplicates
 
@@ -139,7 +139,7 @@ class _Lent:
     ) -> None:
         url = place_text(place)
         name = Name(run, None) if run is not None else default_name(url, frame, function)
-        self._real = os.path.realpath(url) if url != "memory:" else url
+        self._real = real_place(url)
         journal, count = _lent.get(self._real, (None, 0))
         if journal is not None and journal.durability != durability:
             raise UsageError(f"{url} is open with durability={journal.durability!r} in this process; use the same here")

@@ -32,6 +32,11 @@ class _Site(NamedTuple):
 _entered: dict[tuple[str, str], _Site] = {}
 
 
+def real_place(place: str) -> str:
+    """Return one text for every name of a journal's file; a URL or ``memory:`` is its own."""
+    return place if place == "memory:" or "://" in place else os.path.realpath(place)
+
+
 def default_name(place: str, frame: FrameType, function: Callable[..., Any] | None = None) -> Name:
     """Return the default name of a loop called in ``frame``, after refusing what must not share one.
 
@@ -43,7 +48,7 @@ def default_name(place: str, frame: FrameType, function: Callable[..., Any] | No
         run = f"{run}.{getattr(function, '__qualname__', type(function).__qualname__)}"
     cell = _cell()
     site = _Site(frame.f_code.co_filename, frame.f_lineno, cell)
-    place = os.path.realpath(place)
+    place = real_place(place)
     before = _entered.setdefault((place, run), site)
     if before is not site:
         if (before.file, before.line) != (site.file, site.line):
@@ -57,6 +62,8 @@ def default_name(place: str, frame: FrameType, function: Callable[..., Any] | No
                 ' run="…")'
             )
         _entered[place, run] = site
+    if "://" in place:
+        return Name(run, str(script) if script else "")  # machines that share a server may share paths, or differ
     return Name(run, os.path.relpath(script, Path(place).parent) if script else "")
 
 

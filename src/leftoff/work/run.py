@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leftoff.errors import PendingRows, Stopped, UsageError, WrongThread
+from leftoff.errors import JournalError, PendingRows, Stopped, UsageError, WrongThread
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.store import Owner, Store
 from leftoff.work.batches import batches
@@ -204,7 +204,7 @@ class Run:
         connection = self.own().connection
         if connection is None:
             raise UsageError(
-                f"{self.store.url} holds no tables; for run.connection use a SQLite journal, such as papers.db"
+                f"{self.store.url} holds no tables; for run.connection use papers.db (SQLite) or PostgreSQL"
             )
         return connection
 
@@ -299,7 +299,9 @@ class Run:
         if not items or self._owner is None:
             return
         self._owner.abandon()  # a loop that somebody still holds has rows that belong to no entry of these
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(
+            error, JournalError
+        ):  # an error of the journal is not theirs
             failure = failure_of(error)
             self._owner.commit([failed(key, tries, failure, self._attempts) for key, tries in items.items()])
         else:
