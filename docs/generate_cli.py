@@ -28,6 +28,7 @@ leftoff dead progress.jsonl                # what was set aside after its attemp
 leftoff retry progress.jsonl               # let the next run try all of that again
 leftoff forget progress.jsonl --all        # start over
 leftoff verify progress.jsonl              # is every byte what was written?
+leftoff copy progress.jsonl progress.db    # the same journal in another place or format; --move goes on there
 leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed finds, into a database
 ```
 

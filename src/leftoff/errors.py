@@ -18,6 +18,7 @@ LeftoffError
 │   ├── JournalReadOnly (PermissionError)
 │   ├── JournalFull (OSError)       no space left; everything committed is intact
 │   ├── JournalDamaged              bytes changed after they were written
+│   ├── JournalMoved                the run goes on in another journal
 │   ├── JournalLost                 the file was deleted or replaced underneath
 │   ├── JournalBusy                 another process owns the run
 │   ├── OwnershipLost               this process is no longer the owner
@@ -106,6 +107,10 @@ class JournalFull(JournalError, OSError):
 
 class JournalDamaged(JournalError):
     """Name the entry whose bytes changed after they were written."""
+
+
+class JournalMoved(JournalError):
+    """Say that the run was moved: it goes on in another journal, which is named."""
 
 
 class JournalLost(JournalError):

@@ -61,6 +61,8 @@ def _accounts(one: RunStatus) -> str:
 
 
 def _owner(owner: Holder) -> str:
+    if owner.moved is not None:
+        return f"moved to {printable(owner.moved)} at {owner.start}; it goes on there"
     who = f"process {owner.pid} on {printable(owner.host)} since {owner.start}"
     return f"{'owned now by' if owner.runs else 'not running; last owned by'} {who}, durability {owner.durability}"
 

@@ -44,9 +44,9 @@ def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
-def plural(count: int, word: str) -> str:
-    """Return a count with its word: 1 item, 2 items."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+def plural(count: int, word: str, words: str = "") -> str:
+    """Return a count with its word: 1 item, 2 items; ``words`` is the plural of a word that takes no -s."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {words or word + 's'}"
 
 
 def size(count: int) -> str:

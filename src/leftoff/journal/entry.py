@@ -107,6 +107,12 @@ def open_mark(open_items: dict[str, Tries]) -> Draft:
     return Draft("open", "", json.dumps(table, ensure_ascii=False, separators=(",", ":")))
 
 
+def moved_to(owner: Entry | None) -> str | None:
+    """Return where a run goes on, given its newest `owner` entry; None if it goes on here."""
+    place = owner.value.get("moved") if owner is not None and isinstance(owner.value, dict) else None
+    return place if isinstance(place, str) else None
+
+
 def to_datetime(seconds: float) -> datetime:
     """Return the UTC time of a count of seconds since 1970."""
     return datetime.fromtimestamp(seconds, timezone.utc)

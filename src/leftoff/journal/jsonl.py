@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from leftoff.errors import JournalClosed, JournalError, JournalReadOnly
+from leftoff.errors import JournalClosed, JournalDamaged, JournalError, JournalReadOnly
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_owner import Appender, JsonlOwner
@@ -35,6 +35,8 @@ from leftoff.journal.sync import (
     unwritable,
     write_all,
 )
+
+_LOOKS: Final = 5  # at a file that an owner changes while it is checked
 
 
 class JsonlStore:
@@ -81,8 +83,19 @@ class JsonlStore:
         if self._checked is None:
             self._checked = read_header(os.pread(self._fd, BLOCK, 0), self.url)
         if self._checked is not None:
-            self._checked, tail = check(self._fd, self._checked, self.url)
+            self._checked, tail = self._check(self._checked)
             self._torn = len(tail)
+
+    def _check(self, start: Position) -> tuple[Position, bytes]:
+        """Check from ``start`` on; once more where an owner changed the file meanwhile: it may have cut a torn tail."""
+        for _ in range(_LOOKS):
+            size = os.fstat(self._fd).st_size
+            try:
+                return check(self._fd, start, self.url)
+            except JournalDamaged:
+                if os.fstat(self._fd).st_size == size:
+                    raise
+        return check(self._fd, start, self.url)
 
     def _reopen_if_replaced(self) -> None:
         """Follow the path: a journal that was compacted or restored is another file."""

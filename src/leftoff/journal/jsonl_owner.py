@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalInDoubt, JournalLost, OwnershipLost
 from leftoff.journal.entry import (
@@ -31,7 +30,7 @@ from leftoff.journal.entry import (
     open_mark,
 )
 from leftoff.journal.jsonl_index import NAMED, Index, line_at
-from leftoff.journal.jsonl_scan import Position, entries_on
+from leftoff.journal.jsonl_scan import Position, entries_on, seal
 from leftoff.journal.lock import Hold, owner_value
 from leftoff.journal.memory import tally
 from leftoff.journal.store import Durability, Mark
@@ -113,11 +112,9 @@ class Appender:
         data, offsets, last = b"", [], len(lines) - 1
         for number, (middle, entries) in enumerate(lines):
             body = f'{{"seq":{seq}{lead}{middle}{_MORE if number < last else _LAST}'.encode()
-            crc = crc32(body, crc)
-            tail = b'%08x"}\n' % crc
-            crc = crc32(tail, crc)
+            line, crc = seal(body, crc)
             offsets.append(commit + len(data))
-            data += body + tail
+            data += line
             seq += entries
         self._write(data)
         self.offset, self._crc, self.seq = commit + len(data), crc, seq - 1

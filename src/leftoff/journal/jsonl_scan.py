@@ -61,6 +61,13 @@ def make_header(journal_id: str, created: str) -> bytes:
     return body + b'%08x"}\n' % crc32(body)
 
 
+def seal(body: bytes, crc: int) -> tuple[bytes, int]:
+    """Return a line that lacks only its sum, with it, and the sum of the file up to the line's end."""
+    crc = crc32(body, crc)
+    tail = b'%08x"}\n' % crc
+    return body + tail, crc32(tail, crc)
+
+
 def read_header(data: bytes, path: str) -> Position | None:
     """Check the first line of ``data``; None for a creation that was interrupted.
 
@@ -108,22 +115,24 @@ def check(fd: int, start: Position, path: str) -> tuple[Position, bytes]:
     """Check everything from ``start`` to the end of the file; return the end of its last whole commit and the torn
     tail.
 
-    Raise `JournalDamaged` for anything that is neither whole nor a torn tail.
+    Raise `JournalDamaged` for anything that is neither whole nor a torn tail. The end is the one of this moment: what
+    another process appends meanwhile must not be taken for lines behind a tear.
     """
+    size = os.fstat(fd).st_size
     offset, crc, last_line = start.offset, start.crc, b""
-    while block := os.pread(fd, BLOCK, offset):
+    while block := _read(fd, BLOCK, offset, size):
         end = block.rfind(b"\n") + 1
-        while not end and len(block) < _LONGEST_TAIL and (rest := os.pread(fd, BLOCK, offset + len(block))):
+        while not end and len(block) < _LONGEST_TAIL and (rest := _read(fd, BLOCK, offset + len(block), size)):
             block += rest
             end = block.rfind(b"\n") + 1
         after = _crc_after(memoryview(block)[:end], crc)
         if after is None:
-            return _end_at(fd, offset, crc, last_line, start, path)
+            return _end_at(fd, size, Position(offset, crc, 0), last_line, start, path)
         last_line = block[block.rfind(b"\n", 0, end - 1) + 1 : end]
         crc = after
         offset += end
     if b',"more":1,"sum":"' in last_line[-40:]:
-        return _end_at(fd, offset, crc, last_line, start, path)
+        return _end_at(fd, size, Position(offset, crc, 0), last_line, start, path)
     return Position(offset, crc, _last_seq(last_line, start.seq)), b""
 
 
@@ -134,9 +143,15 @@ def _crc_after(lines: bytes | memoryview, crc: int) -> int | None:
     return crc32(tail, crc) if tail == b'%08x"}\n' % crc else None
 
 
-def _end_at(fd: int, offset: int, crc: int, before: bytes, start: Position, path: str) -> tuple[Position, bytes]:
+def _read(fd: int, length: int, offset: int, size: int) -> bytes:
+    """Read at most ``length`` bytes at ``offset``, of the first ``size`` of the file."""
+    return os.pread(fd, max(0, min(length, size - offset)), offset)
+
+
+def _end_at(fd: int, size: int, known: Position, before: bytes, start: Position, path: str) -> tuple[Position, bytes]:
     """Find the first line that does not fit, from the last place known to be good, and decide: torn, or damaged."""
-    data = os.pread(fd, _LONGEST_TAIL, offset)
+    offset, crc, _ = known
+    data = _read(fd, _LONGEST_TAIL, offset, size)
     good = 0
     while end := data.find(b"\n", good) + 1:
         line = data[good:end]
@@ -148,7 +163,7 @@ def _end_at(fd: int, offset: int, crc: int, before: bytes, start: Position, path
     begin, last_seq = bad, _last_seq(before, start.seq)
     if (match := _WHOLE.match(before)) and match[4]:
         begin = int(match[2])
-    if begin < start.offset or not _is_torn(os.pread(fd, _LONGEST_TAIL + 1, begin), begin, bad):
+    if begin < start.offset or not _is_torn(_read(fd, _LONGEST_TAIL + 1, begin, size), begin, bad):
         raise JournalDamaged(
             f"{path}: the entry behind seq {last_seq} (offset {bad}) is not what was written; nothing was changed."
             " Restore a copy of"
@@ -156,7 +171,7 @@ def _end_at(fd: int, offset: int, crc: int, before: bytes, start: Position, path
         )
     if begin == bad:
         return Position(begin, crc, last_seq), data[good:]
-    return _position_of(fd, start, begin), os.pread(fd, _LONGEST_TAIL, begin)
+    return _position_of(fd, start, begin), _read(fd, _LONGEST_TAIL, begin, size)
 
 
 def _position_of(fd: int, start: Position, offset: int) -> Position:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,15 +121,26 @@ class SqliteStore:
 
     def _check_opened(self, rows: Rows) -> None:
         """Check every run's row and head; a small journal whole."""
-        if size_of(str(self.path)) <= SMALL:
-            for damage in check_all(self._fetch, rows):
-                raise damaged(self.path, f"{damage.where}: {damage.what}")
-            return
-        runs = rows.runs()
-        for run in runs:
-            rows.check_head(run)
-        if rows.newest_seq() != max((run.seq for run in runs), default=0):
-            raise damaged(self.path, "the newest entry belongs to no run")
+        with self._one_instant():
+            if size_of(str(self.path)) <= SMALL:
+                for damage in check_all(self._fetch, rows):
+                    raise damaged(self.path, f"{damage.where}: {damage.what}")
+                return
+            runs = rows.runs()
+            for run in runs:
+                rows.check_head(run)
+            if rows.newest_seq() != max((run.seq for run in runs), default=0):
+                raise damaged(self.path, "the newest entry belongs to no run")
+
+    @contextmanager
+    def _one_instant(self) -> Iterator[None]:
+        """Let all that is read inside be of one instant: another process may commit between two statements."""
+        self._fetch("BEGIN")
+        try:
+            yield
+        finally:
+            if self._connection is not None and self._connection.in_transaction:
+                self._fetch("ROLLBACK")
 
     def _fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._connection is None:
@@ -225,7 +236,8 @@ class SqliteStore:
         try:
             rows = self._look()
             if rows is not None:
-                yield from check_all(self._fetch, rows)
+                with self._one_instant():
+                    yield from check_all(self._fetch, rows)
         except JournalError as error:
             yield Damage(self.url, str(error))
 

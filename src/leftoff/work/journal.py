@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalMissing, RunInUse, UsageError
 from leftoff.journal.entry import Entry
@@ -17,6 +17,9 @@ from leftoff.journal.memory import MemoryStore
 from leftoff.journal.store import Damage, Durability, Store
 from leftoff.work.passes import uncaught
 from leftoff.work.run import Run
+
+if TYPE_CHECKING:
+    from leftoff.work.copy import Copied
 
 _open: set[Journal] = set()  # strong: an item in hand must be settled even if nobody holds the journal any more
 
@@ -124,6 +127,17 @@ class Journal:
         """Check every byte, without writing, and return the damaged places: an empty list for a sound journal."""
         self.check()
         return list(self.store.verify())
+
+    def copy(self, target: str | os.PathLike[str]) -> Copied:
+        """Copy what the journal holds at this instant to ``target``, which appears complete and durable, or not at all.
+
+        target: a new ``*.jsonl`` or ``*.db``. Between two SQLite files the user's own tables come along, otherwise only
+        the journal does. Raises UsageError where something is there already or there is nothing to copy.
+        """
+        from leftoff.work.copy import copy
+
+        self.check()
+        return copy(self.store, target)
 
     def close(self) -> None:
         """Give back what is in hand and close. Closing again does nothing."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leftoff.errors import JournalDamaged, JournalMissing
-from leftoff.journal.entry import Entry, Tries
+from leftoff.journal.entry import Entry, Tries, moved_to
 from leftoff.journal.store import Damage, Store
 from leftoff.work.report import Report, report_of
 from leftoff.work.values import Failure
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Be the process that owned a run last: since when, what it asked for, and whether it ``runs`` at this moment."""
+    """Be the process that owned a run last: since when, what it asked for, and whether it ``runs`` at this moment.
+
+    ``moved`` says where the run goes on if that process moved it away.
+    """
 
     host: str
     pid: int
@@ -31,6 +34,7 @@ class Holder:
     durability: str
     epoch: int
     runs: bool
+    moved: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def _owner(store: Store, run: str) -> Holder | None:
     value: dict[str, Any] = entry.value
     holder = store.holder(run)
     runs = holder is not None and (holder.get("host"), holder.get("pid")) == (value["host"], value["pid"])
-    return Holder(value["host"], value["pid"], value["start"], value["durability"], entry.epoch, runs)
+    return Holder(value["host"], value["pid"], value["start"], value["durability"], entry.epoch, runs, moved_to(entry))
 
 
 def _size(store: Store) -> int:

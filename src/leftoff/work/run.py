@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leftoff.errors import JournalError, PendingRows, Stopped, UsageError, WrongThread
-from leftoff.journal.entry import Draft, Tries
+from leftoff.errors import JournalError, JournalMoved, PendingRows, Stopped, UsageError, WrongThread
+from leftoff.journal.entry import Draft, Tries, moved_to
 from leftoff.journal.store import Owner, Store
 from leftoff.work.batches import batches
 from leftoff.work.current import Hand, hold, let_go
@@ -235,9 +236,19 @@ class Run:
             )
         if self._owner is None:
             self._journal.check_program(self.name, self._program)
+            self._refuse_moved()
             self._owner = self.store.own(self.name, self._program)
             self._journal.tell_notes()
         return self._owner
+
+    def _refuse_moved(self) -> None:
+        place = moved_to(self.store.latest(self.name, "owner"))
+        if place is not None:
+            here = shlex.quote(self.store.url)
+            raise JournalMoved(
+                f"the run {self.name!r} of {self.store.url} was moved to {place}; go on there. If that journal is not"
+                f" there, the move was interrupted; finish it with: leftoff copy --move {here} {shlex.quote(place)}"
+            )
 
     @contextmanager
     def walk(self, items: Iterable[Any], options: Options) -> Iterator[Pass]:

@@ -1,0 +1,252 @@
+"""A copy is what the journal held at one instant, and a move is never two journals that go on, nor none."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import leftoff
+from leftoff.errors import JournalDamaged, JournalMissing, JournalMoved
+from leftoff.testing.kills import ForkServer
+from leftoff.work.copy import move
+from tests.work import copied
+
+PROGRAM = Path(copied.__file__)
+PAIRS = [(source, target) for source in ("a.jsonl", "a.db") for target in ("b.jsonl", "b.db")]
+pairs = pytest.mark.parametrize(("source", "target"), PAIRS)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answers(place: str) -> dict[str, Any]:
+    """Everything that a journal answers about the runs of `copied`, whatever its format."""
+    with leftoff.open(place, create=False) as journal:
+        assert journal.verify() == []
+        store = journal.store
+        return {
+            name: (
+                list(store.keys(name, "done")),
+                list(store.keys(name, "dead")),
+                store.values(name, copied.ITEMS),
+                store.counts(name),
+                store.open_items(name),
+                store.latest(name, "created").value,
+                store.latest(name, "step", "index").value,
+                store.latest(name, "cursor", "since").value,
+                [(e.kind, e.key, e.value, e.at.timestamp(), e.epoch) for e in store.entries(name) if not is_move(e)],
+            )
+            for name in store.runs()
+        }
+
+
+def is_move(entry: leftoff.Entry) -> bool:
+    return entry.kind == "owner"
+
+
+@pairs
+def test_a_copy_answers_as_the_original(source: str, target: str) -> None:
+    """Fates, values, tries, steps, cursors, times and ids are the same in each format; the user's tables come along."""
+    copied.make(source)
+    before = answers(source)
+    with leftoff.open(source) as journal:
+        done = journal.copy(target)
+    assert answers(target) == before == answers(source)
+    assert done.runs == list(copied.RUNS)
+    assert done.entries == len(list(leftoff.open(source).entries()))
+    assert done.tables == (target == "b.db" and source == "a.db")
+    if done.tables:
+        with closing(sqlite3.connect(target)) as connection:
+            assert connection.execute("SELECT key FROM made").fetchall() == [("with-a-row",)] * len(copied.RUNS)
+    assert Path(target).stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in Path().glob("b.*")) == [target, f"{target}.lock"]
+
+
+@pairs
+def test_work_on_a_copy_repeats_nothing(source: str, target: str) -> None:
+    """Whoever goes on with a copy works on what was not done, and on nothing else."""
+    copied.make(source, upto=6)
+    with leftoff.open(source) as journal:
+        journal.copy(target)
+    worked = []
+    with leftoff.open(target) as journal:
+        for key in journal.run("first").each(copied.ITEMS, progress=False):
+            worked.append(key)
+    assert worked == ["item-1", "item-6", "item-7", "item-8"]
+    assert leftoff.open(target).verify() == []
+
+
+@pairs
+def test_a_journal_is_copied_while_it_is_written(source: str, target: str) -> None:
+    """Each copy of a live journal is sound, and begins with what was told to be done before it began."""
+    script = "import sys; from tests.work.copied import go_on; go_on(*sys.argv[1:])"
+    root = str(PROGRAM.parents[2])
+    with subprocess.Popen([sys.executable, "-c", script, source, "told"], env={"PYTHONPATH": _path(root)}) as writer:
+        try:
+            for number in range(5):
+                told = _wait_for_more(number * 20)
+                with leftoff.open(source, create=False) as journal:
+                    journal.copy(f"{number}-{target}")
+                with leftoff.open(f"{number}-{target}", create=False) as journal:
+                    assert journal.verify() == []
+                    done = list(journal.run("live").keys("done"))
+                assert done == [str(n) for n in range(len(done))]
+                assert len(done) >= told - 1  # the newest was told while it was in hand
+        finally:
+            writer.kill()
+
+
+def _path(root: str) -> str:
+    import os
+
+    return os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+
+
+def _wait_for_more(count: int) -> int:
+    """Wait until the writer has told more than ``count`` items; return how many."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        told = Path("told").read_bytes().count(b"\n") if Path("told").exists() else 0
+        if told > count:
+            return told
+        time.sleep(0.005)
+    pytest.fail(f"the writer told no more than {count} items in a minute")
+
+
+def test_what_cannot_be_copied_is_refused_untouched() -> None:
+    """A target that is there, a folder that is not, no format, no run, no journal: each is its own error."""
+    copied.make("a.jsonl")
+    Path("there.db").write_text("mine")
+    Path("stale.db-wal").write_text("mine")
+    with leftoff.open("a.jsonl") as journal:
+        for target, error in [
+            ("there.db", leftoff.UsageError),
+            ("a.jsonl", leftoff.UsageError),
+            ("stale.db", leftoff.UsageError),
+            ("progress.txt", leftoff.UsageError),
+            ("memory:", leftoff.UsageError),
+            ("nowhere/b.db", JournalMissing),
+        ]:
+            with pytest.raises(error, match=target.partition(":")[0]):
+                journal.copy(target)
+    assert Path("there.db").read_text() == "mine"
+    assert sorted(path.name for path in Path().iterdir()) == ["a.jsonl", "a.jsonl.lock", "stale.db-wal", "there.db"]
+    with pytest.raises(leftoff.UsageError, match="nothing to copy"):
+        leftoff.open("empty.jsonl").copy("b.db")
+    with pytest.raises(JournalMissing):
+        move("none.jsonl", "b.db")
+
+
+def test_damage_is_not_copied() -> None:
+    """A bit that flipped in an old row of a large database is found by the copy, which then does not appear."""
+    copied.make("a.db")
+    with closing(sqlite3.connect("a.db")) as connection:
+        connection.execute(
+            "UPDATE leftoff_entry SET value = '{\"of\":\"other\"}' WHERE kind = 'done' AND key = 'item-0'"
+        )
+        connection.execute("CREATE TABLE large (data BLOB)")
+        connection.execute("INSERT INTO large VALUES (zeroblob(2000000))")  # so that opening does not check it whole
+        connection.commit()
+    for target in ("b.db", "b.jsonl"):
+        with leftoff.open("a.db") as journal, pytest.raises(JournalDamaged, match="entry"):
+            journal.copy(target)
+        assert not Path(target).exists()
+        assert not Path(f"{target}.copying").exists()
+
+
+@pairs
+def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
+    """After a move the source refuses and names the target, which goes on; moving again changes nothing."""
+    copied.make(source, upto=6)
+    before = answers(source)
+    assert move(source, target).entries > 0
+    with leftoff.open(source) as journal, pytest.raises(JournalMoved, match=target):
+        list(journal.run("first").each(copied.ITEMS, progress=False))
+    with leftoff.open(source) as journal, pytest.raises(JournalMoved, match=target):
+        journal.run("first").forget()
+    assert answers(target) == before
+    with leftoff.open(target) as journal:
+        assert list(journal.run("first").each(copied.ITEMS, progress=False)) == ["item-1", "item-6", "item-7", "item-8"]
+    moved_once = Path(target).read_bytes()
+    assert move(source, target).entries == 0
+    assert Path(target).read_bytes() == moved_once
+    with pytest.raises(JournalMoved, match=target):
+        move(source, "elsewhere.jsonl")
+
+
+def test_a_run_that_is_owned_is_not_moved() -> None:
+    """While another process owns a run its journal stays where it is, and can still be copied."""
+    copied.make("a.db")
+    script = (
+        "import leftoff, sys\n"
+        "for _ in leftoff.open('a.db').run('first').each('x', progress=False):\n"
+        "    print('in hand', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"in hand\n"
+        with pytest.raises(leftoff.JournalBusy, match=str(owner.pid)):
+            move("a.db", "b.db")
+        assert not Path("b.db").exists()
+        with leftoff.open("a.db") as journal:
+            journal.copy("c.db")
+        owner.kill()
+    assert move("a.db", "b.db").entries > 0
+
+
+@pytest.mark.parametrize("function", ["copy", "move"])
+@pairs
+def test_killed_at_every_boundary(function: str, source: str, target: str) -> None:
+    """Killed before and behind each call that changes the disk: one journal goes on, and the same call finishes it."""
+    with ForkServer(PROGRAM) as server:
+        server.run("make", "whole-" + source)
+        calls = server.run(function, "whole-" + source, "whole-" + target).calls
+        expected = answers("whole-" + target)
+        killed = 0
+        for boundary in range(2 * calls):
+            here, there = f"{boundary}-{source}", f"{boundary}-{target}"
+            server.run("make", here)
+            end = server.run(function, here, there, boundary=boundary)
+            killed += end.killed
+            assert end.killed or end.code == 0, (boundary, end)
+            if function == "move" and Path(there).exists():
+                assert refuses(here), boundary
+            if Path(there).exists():
+                assert same(answers(there), expected), boundary
+            if function == "move" or not Path(there).exists():
+                assert server.run(function, here, there).code == 0, boundary
+            assert same(answers(there), expected), boundary
+            assert refuses(here) == (function == "move"), boundary
+            assert not refuses(there), boundary
+            assert not list(Path().glob(f"{there}.copying*")), boundary
+        assert killed >= calls  # a call that raises, such as a lock that is asked for, has no instant behind it
+
+
+def refuses(place: str) -> bool:
+    with leftoff.open(place, create=False) as journal:
+        try:
+            journal.run("first").step("probe", lambda: None)
+        except JournalMoved:
+            return True
+        return False
+
+
+def same(found: dict[str, Any], expected: dict[str, Any]) -> bool:
+    """Whether two journals of the same work answer the same, times, ids and the test's own probe apart."""
+
+    def essence(run: tuple[Any, ...]) -> Any:
+        kinds = [entry[:3] for entry in run[-1] if entry[:2] != ("step", "probe") and entry[0] != "created"]
+        return [*run[:5], run[6], run[7], [(kind, key) for kind, key, _ in kinds]]
+
+    return {name: essence(run) for name, run in found.items()} == {n: essence(run) for n, run in expected.items()}
