@@ -267,3 +267,27 @@ def test_keeping_aside_never_overwrites(path):
         store.own("r")
         store.close()
         assert (path.parent / f"run.jsonl.torn-{number}").read_bytes() == b"torn %d" % number
+
+
+def test_lines_appended_while_a_journal_is_read_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process appends between two reads does not make a torn tail of an unfinished write into damage."""
+    path = tmp_path / "a.jsonl"
+    with leftoff.open(path) as journal:
+        list(journal.run("loop").each("abcdefgh", progress=False))
+    data = path.read_bytes()
+    cut = data.index(b'"done":"d"')
+    path.write_bytes(data[:cut])
+    read, calls = os.pread, []
+
+    def appended_behind(fd: int, length: int, offset: int) -> bytes:
+        found = read(fd, length, offset)
+        calls.append(offset)
+        if len(calls) == 2:  # the header was the first
+            with path.open("ab") as file:
+                file.write(data[cut:])
+        return found
+
+    monkeypatch.setattr(os, "pread", appended_behind)
+    with leftoff.open(path) as journal:
+        assert list(journal.store.keys("loop", "done")) == list("abcdefgh")
+    assert path.read_bytes() == data

@@ -61,6 +61,7 @@ def test_a_copy_answers_as_the_original(source: str, target: str) -> None:
     before = answers(source)
     with leftoff.open(source) as journal:
         done = journal.copy(target)
+    assert sorted(path.name for path in Path().glob("b.*")) == [target, f"{target}.lock"]
     assert answers(target) == before == answers(source)
     assert done.runs == list(copied.RUNS)
     assert done.entries == len(list(leftoff.open(source).entries()))
@@ -69,7 +70,6 @@ def test_a_copy_answers_as_the_original(source: str, target: str) -> None:
         with closing(sqlite3.connect(target)) as connection:
             assert connection.execute("SELECT key FROM made").fetchall() == [("with-a-row",)] * len(copied.RUNS)
     assert Path(target).stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in Path().glob("b.*")) == [target, f"{target}.lock"]
 
 
 @pairs
