@@ -13,6 +13,7 @@ from zlib import crc32
 
 import pytest
 
+import leftoff
 from leftoff.errors import JournalError, JournalFull, JournalInDoubt, OwnershipLost
 from leftoff.journal import jsonl_owner
 from leftoff.journal.entry import MARK_EVERY, Draft

@@ -27,10 +27,10 @@ from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_scan import make_header, read_header, seal
 from leftoff.journal.lock import Hold
+from leftoff.journal.rows import IS_FATE, Rows, RunRow, value_sum_of
 from leftoff.journal.sqlite import SqliteStore
-from leftoff.journal.sqlite_file import IS_FATE, create_tables, set_durability, translated
+from leftoff.journal.sqlite_file import SQLITE, create_tables, set_durability, translated
 from leftoff.journal.sqlite_file import read_header as read_sqlite_header
-from leftoff.journal.sqlite_rows import Rows, RunRow, value_sum_of
 from leftoff.journal.sqlite_verify import check_all
 from leftoff.journal.sync import open_private, sync_directory, sync_file, unwritable, write_all
 
@@ -219,6 +219,6 @@ def _finish(connection: sqlite3.Connection, path: Path) -> None:
     journal_id = read_sqlite_header(fetch, path)
     if journal_id is None:
         raise UsageError(f"{path}: there is no journal to copy, the database holds none of leftoff's tables")
-    for damage in check_all(fetch, Rows(fetch, path, journal_id)):
+    for damage in check_all(fetch, Rows(fetch, path, journal_id, SQLITE)):
         raise JournalDamaged(f"{damage.where}: {damage.what}; nothing was copied. Look with: leftoff verify")
     fetch("PRAGMA wal_checkpoint(TRUNCATE)")
