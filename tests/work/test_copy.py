@@ -20,7 +20,9 @@ from tests.work import copied
 
 PROGRAM = Path(copied.__file__)
 PAIRS = [(source, target) for source in ("a.jsonl", "a.db") for target in ("b.jsonl", "b.db")]
+PAIRS += [("postgresql:///", "b.jsonl"), ("postgresql:///", "b.db")]
 pairs = pytest.mark.parametrize(("source", "target"), PAIRS)
+on_files = pytest.mark.parametrize(("source", "target"), PAIRS[:4])
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +88,7 @@ def test_work_on_a_copy_repeats_nothing(source: str, target: str) -> None:
     assert leftoff.open(target).verify() == []
 
 
-@pairs
+@on_files
 def test_a_journal_is_copied_while_it_is_written(source: str, target: str) -> None:
     """Each copy of a live journal is sound, and begins with what was told to be done before it began."""
     script = "import sys; from tests.work.copied import go_on; go_on(*sys.argv[1:])"
@@ -206,7 +208,7 @@ def test_a_run_that_is_owned_is_not_moved() -> None:
 
 
 @pytest.mark.parametrize("function", ["copy", "move"])
-@pairs
+@on_files
 def test_killed_at_every_boundary(function: str, source: str, target: str) -> None:
     """Killed before and behind each call that changes the disk: one journal goes on, and the same call finishes it."""
     with ForkServer(PROGRAM) as server:
