@@ -28,7 +28,7 @@ from leftoff.errors import (
     TransactionEnded,
 )
 from leftoff.journal.chain import FATE_KINDS, ChainOwner, Place
-from leftoff.journal.entry import MARK_EVERY, Draft, created
+from leftoff.journal.entry import CONCLUSIONS, MARK_EVERY, Draft, created
 from leftoff.journal.lock import owner_value
 from leftoff.journal.postgres_connection import Connection
 from leftoff.journal.postgres_server import POSTGRES, damaged, translate, translated
@@ -36,6 +36,7 @@ from leftoff.journal.rows import IS_FATE, Fetch, Rows, RunRow
 from leftoff.journal.store import Mark
 
 _FRESH: Final = 1.0  # seconds: numbers that were taken ahead are used so long, so that seq follows time over all runs
+_REMEMBERED: Final = 100_000  # keys of a run that began with this owner, for whose fate no round trip is paid
 _ADD_RUN: Final = "INSERT INTO leftoff.run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _NUMBERS: Final = "ARRAY(SELECT nextval('leftoff.seq') FROM generate_series(1, ?))"
 _COMMIT: Final = (
@@ -87,6 +88,7 @@ class PostgresOwner(ChainOwner):
         self._refusal: JournalError | None = None
         self._wanted: RunRow | None = None  # the head that the last commit asked for, and its marks
         self._wanted_marks: list[Mark] = []
+        self._fates: dict[str, Mark] | None = None  # all that the run ever concluded, while that is little
         self._numbers: list[int] = []
         self._numbers_at = 0.0
         self._connection = place.connect_user()
@@ -113,6 +115,8 @@ class PostgresOwner(ChainOwner):
             self._begin()
             row, first = (self._lock_row(), []) if known is not None else self._add_run(program)
             number = row.run
+            if not row.done + row.dead + row.superseded:
+                self._fates = {}
             self.epoch = row.epoch
             self.open_items, self._since_mark = self._rows.open_items(row) if row.seq else ({}, 0)
             for key, tries in self.open_items.items():
@@ -205,6 +209,8 @@ class PostgresOwner(ChainOwner):
         """Return the fate of one key."""
         if self._refusal is not None:
             raise self._refusal
+        if self._fates is not None:
+            return self._fates.get(key, 0)
         rows = self._place.fetch(_MARK, (self._row.run, *POSTGRES.one_key(key)[1]))
         if not rows:
             return 0
@@ -253,7 +259,19 @@ class PostgresOwner(ChainOwner):
         marks = self._commit(drafts)
         self._connection.end_item()
         self._fold(drafts)
+        self._remember(drafts, marks)
         return marks
+
+    def _remember(self, drafts: Sequence[Draft], marks: Sequence[Mark]) -> None:
+        """Keep what was concluded, until it is too much; nobody else writes to the run."""
+        if self._fates is None:
+            return
+        given = iter(marks)
+        for kind, key, _ in drafts:
+            if kind in FATE_KINDS:
+                self._fates[key] = next(given) if kind in CONCLUSIONS else 0
+        if len(self._fates) > _REMEMBERED:
+            self._fates = None
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Mark]:
         """Write and commit; after a lost connection find out, and send once more what was not committed."""

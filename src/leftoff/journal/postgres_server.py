@@ -81,7 +81,7 @@ _SETTINGS: Final = {
 }  # fmt: skip
 _READING: Final = {
     "default_transaction_read_only": "on", "statement_timeout": "0", "jit": "off", "enable_seqscan": "off",
-    "enable_hashjoin": "off", "enable_mergejoin": "off",
+    "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_bitmapscan": "off", "enable_sort": "off",
 }  # fmt: skip
 """The journal's own questions all have an index; statistics that are not there yet must not say otherwise."""
 
