@@ -55,6 +55,7 @@ def postgres_where_named(request: pytest.FixtureRequest) -> None:
     """Give a test that runs on every place its database, where the place is one."""
     given = getattr(request.node, "callspec", None)
     if given is not None and any(
-        "postgresql:" in str(getattr(value, "file", value)) for value in given.params.values()
+        str(getattr(value, "file", value if isinstance(value, str) else "")).startswith("postgresql:")
+        for value in given.params.values()
     ):
         request.getfixturevalue("postgres")

@@ -223,6 +223,8 @@ NEEDED = {
 """The syncs that what is promised rests on, with the durability that promises it."""
 
 OTHERS = {
+    "copying.py _publish sync_file 0": "a copy acknowledges nothing; kills of it are in tests/work/test_copy.py",
+    "copying.py _publish sync_directory 0": "as the line before",
     "jsonl.py _recover sync_file 1": "the next sync of the file covers the cut",
     "jsonl.py _recover sync_file 2": "needs a process that died before; tests/journal has it",
     "jsonl_owner.py close sync_file 0": "what 'process' has not promised yet",
