@@ -18,6 +18,7 @@ from leftoff.errors import (
     JournalLost,
     JournalMissing,
     JournalReadOnly,
+    MissingExtra,
     NotAJournal,
     OwnershipLost,
     RunInUse,
@@ -311,3 +312,12 @@ def test_importing_is_all_there_is_to_set_up():
     ]
     assert out == ["10.1/a\n10.1/b\n", ""]
     assert RunInUse.__doc__
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg a PostgreSQL journal says what to install."""
+    for name in [name for name in sys.modules if name.startswith(("psycopg", "leftoff.journal.postgres"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtra, match=r"leftoff\[postgres\]"):
+        leftoff.open("postgresql://localhost/none")

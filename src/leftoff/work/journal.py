@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalMissing, RunInUse, UsageError
+from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalMissing, MissingExtra, RunInUse, UsageError
 from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.memory import MemoryStore
@@ -57,8 +57,12 @@ def make_store(place: str | os.PathLike[str], durability: Durability, *, create:
     if url == "memory:":
         return MemoryStore(url, "process")
     if is_server(url):
-        from leftoff.journal.postgres import PostgresStore
-
+        try:
+            from leftoff.journal.postgres import PostgresStore
+        except ModuleNotFoundError as error:
+            if error.name != "psycopg":
+                raise
+            raise MissingExtra("a journal in PostgreSQL needs psycopg: pip install 'leftoff[postgres]'") from error
         store = PostgresStore(url, durability)
         if not create:
             store.require()
