@@ -217,14 +217,12 @@ NEEDED = {
     "jsonl.py _recover sync_file 0": "power",  # the header
     "jsonl.py _recover sync_directory 0": "power",
     "sqlite_owner.py __init__ sync_directory 0": "power",
-    "replacing.py replacing sync_file 0": "power",
-    "replacing.py replacing sync_directory 0": "power",
+    "sync.py put_in_place sync_file 0": "power",
+    "sync.py put_in_place sync_directory 0": "power",
 }
 """The syncs that what is promised rests on, with the durability that promises it."""
 
 OTHERS = {
-    "copying.py _publish sync_file 0": "a copy acknowledges nothing; kills of it are in tests/work/test_copy.py",
-    "copying.py _publish sync_directory 0": "as the line before",
     "jsonl.py _recover sync_file 1": "the next sync of the file covers the cut",
     "jsonl.py _recover sync_file 2": "needs a process that died before; tests/journal has it",
     "jsonl_owner.py close sync_file 0": "what 'process' has not promised yet",

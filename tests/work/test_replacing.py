@@ -11,7 +11,7 @@ import pytest
 
 import leftoff
 from leftoff.errors import UsageError
-from leftoff.work import replacing as module
+from leftoff.journal import sync
 from tests.contract import program
 
 
@@ -80,9 +80,9 @@ def test_it_is_synced_renamed_and_the_directory_synced_in_this_order(monkeypatch
     """The content is on disk before it has the name, and the name before the block ends."""
     events: list[str] = []
     real = os.replace
-    monkeypatch.setattr(module, "sync_file", lambda fd: events.append(f"sync {os.fstat(fd).st_size}"))
+    monkeypatch.setattr(sync, "sync_file", lambda fd: events.append(f"sync {os.fstat(fd).st_size}"))
     monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), real(a, b))[1])
-    monkeypatch.setattr(module, "sync_directory", lambda path: events.append(f"directory {path == Path.cwd()}"))
+    monkeypatch.setattr(sync, "sync_directory", lambda path: events.append(f"directory {path == Path.cwd()}"))
     with leftoff.replacing("x") as file:
         file.write("12345")
     assert events == ["sync 5", "rename", "directory True"]

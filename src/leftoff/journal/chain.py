@@ -6,11 +6,10 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
-from zlib import crc32
 
 from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING, Draft, Tries, fold_open, open_mark
 from leftoff.journal.memory import tally
-from leftoff.journal.rows import Rows, RunRow, value_sum_of
+from leftoff.journal.rows import Rows, RunRow, entry_sum, value_sum_of
 from leftoff.journal.store import Durability, Mark
 
 FATE_KINDS: Final = (*CONCLUSIONS, *SUPERSEDING)
@@ -72,7 +71,7 @@ class ChainOwner:
         for seq, (kind, key, value) in zip(seqs, drafts, strict=True):
             value_sum = 0 if value is None else value_sum_of(value)
             prev = total
-            total = crc32(f"{seq}|{run}|{epoch}|{at}|{kind}|{value_sum}|{key}".encode(), prev)
+            total = entry_sum(prev, seq, run, epoch, at, kind, value_sum, key)
             lines.append((seq, run, epoch, at, kind, key, value, value_sum, prev, total))
             if kind == "done":
                 marks.append(seq)

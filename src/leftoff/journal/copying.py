@@ -25,14 +25,14 @@ from zlib import crc32
 from leftoff.errors import JournalDamaged, JournalError, UsageError
 from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl import JsonlStore
-from leftoff.journal.jsonl_scan import make_header, read_header, seal
+from leftoff.journal.jsonl_scan import make_header, read_header, seal, time_text
 from leftoff.journal.lock import Hold
-from leftoff.journal.rows import IS_FATE, Rows, RunRow, value_sum_of
+from leftoff.journal.rows import IS_FATE, Fetch, Rows, RunRow, entry_sum, value_sum_of
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_file import SQLITE, create_tables, set_durability, translated
 from leftoff.journal.sqlite_file import read_header as read_sqlite_header
 from leftoff.journal.sqlite_verify import check_all
-from leftoff.journal.sync import open_private, sync_directory, sync_file, unwritable, write_all
+from leftoff.journal.sync import open_private, put_in_place, unwritable, write_all
 
 _BLOCK: Final = 1 << 20  # bytes of JSON Lines in one write
 _PAGE: Final = 2000  # rows in one insert
@@ -62,7 +62,11 @@ def appearing(path: Path) -> Iterator[Path]:
         try:
             os.close(open_private(temporary, os.O_EXCL))
             yield temporary
-            _publish(temporary, path)
+            fd = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                put_in_place(fd, temporary, path)
+            finally:
+                os.close(fd)
         except OSError as error:
             _remove(temporary)
             if isinstance(error, JournalError):
@@ -89,19 +93,9 @@ def _remove(temporary: Path) -> None:
             os.unlink(f"{temporary}{side}")
 
 
-def _publish(temporary: Path, path: Path) -> None:
-    fd = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        sync_file(fd)
-    finally:
-        os.close(fd)
-    os.rename(temporary, path)
-    sync_directory(path.parent)
-
-
 def write_jsonl(path: Path, entries: Iterable[Entry]) -> int:
     """Write entries to the empty file at ``path`` as a JSON Lines journal; check it and return how many they were."""
-    header = make_header(secrets.token_hex(8), _time_text(time.time()))
+    header = make_header(secrets.token_hex(8), time_text(time.time()))
     start = read_header(header, str(path))
     if start is None:
         raise JournalDamaged(f"{path}: the header that was made does not read back; this is a bug of leftoff's")
@@ -128,7 +122,7 @@ def _line(entry: Entry, seq: int, offset: int) -> bytes:
     """Return an entry's line without its sum: a commit of its own."""
     value = "" if entry.value is None else f',"value":{_json(entry.value)}'
     return (
-        f'{{"seq":{seq},"commit":{offset},"at":"{_time_text(entry.at.timestamp())}",'
+        f'{{"seq":{seq},"commit":{offset},"at":"{time_text(entry.at.timestamp())}",'
         f'"run":{encode_basestring(entry.run)},"epoch":{entry.epoch},'
         f'"{entry.kind}":{encode_basestring(entry.key)}{value},"sum":"'
     ).encode()
@@ -136,12 +130,6 @@ def _line(entry: Entry, seq: int, offset: int) -> bytes:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _time_text(seconds: float) -> str:
-    milliseconds = round(seconds * 1000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
-    return f"{text}.{milliseconds % 1000:03d}Z"
 
 
 @dataclass
@@ -158,10 +146,7 @@ class _Head:
 def write_sqlite(path: Path, entries: Iterable[Entry]) -> int:
     """Write entries to the empty file at ``path`` as an SQLite journal; check it and return how many they were."""
     with translated(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
-
-        def fetch(sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-            return connection.execute(sql, parameters).fetchall()
-
+        fetch = _fetch_with(connection)
         set_durability(fetch, path, power=True)
         journal_id = secrets.token_hex(8)
         salt = crc32(journal_id.encode())
@@ -194,8 +179,8 @@ def _row(entry: Entry, seq: int, salt: int, heads: dict[str, _Head]) -> tuple[An
     at = round(entry.at.timestamp() * 1000)
     value = None if entry.value is None else _json(entry.value)
     value_sum, prev = value_sum_of(value), head.sum
-    text = f"{seq}|{head.run}|{entry.epoch}|{at}|{entry.kind}|{value_sum}|{entry.key}"
-    head.epoch, head.seq, head.sum = max(head.epoch, entry.epoch), seq, crc32(text.encode(), prev)
+    head.epoch, head.seq = max(head.epoch, entry.epoch), seq
+    head.sum = entry_sum(prev, seq, head.run, entry.epoch, at, entry.kind, value_sum, entry.key)
     if entry.kind == "open":
         head.mark = seq
     return seq, head.run, entry.epoch, at, entry.kind, entry.key, value, value_sum, prev, head.sum
@@ -212,13 +197,14 @@ def back_up(source: SqliteStore, path: Path) -> int:
 
 def _finish(connection: sqlite3.Connection, path: Path) -> None:
     """Check the copy, and leave nothing of it in a write-ahead log."""
-
-    def fetch(sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-        return connection.execute(sql, parameters).fetchall()
-
+    fetch = _fetch_with(connection)
     journal_id = read_sqlite_header(fetch, path)
     if journal_id is None:
         raise UsageError(f"{path}: there is no journal to copy, the database holds none of leftoff's tables")
     for damage in check_all(fetch, Rows(fetch, path, journal_id, SQLITE)):
         raise JournalDamaged(f"{damage.where}: {damage.what}; nothing was copied. Look with: leftoff verify")
-    fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+    fetch("PRAGMA wal_checkpoint(TRUNCATE)", ())
+
+
+def _fetch_with(connection: sqlite3.Connection) -> Fetch:
+    return lambda sql, parameters: connection.execute(sql, parameters).fetchall()

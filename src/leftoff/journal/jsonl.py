@@ -22,6 +22,7 @@ from leftoff.journal.jsonl_scan import (
     entries_on,
     make_header,
     read_header,
+    time_text,
     understood,
 )
 from leftoff.journal.lock import Hold, holder
@@ -247,7 +248,7 @@ class JsonlStore:
         start = read_header(os.pread(fd, BLOCK, 0), self.url)
         if start is None:
             os.ftruncate(fd, 0)
-            journal_id, created = secrets.token_hex(8), _time_text(time.time())
+            journal_id, created = secrets.token_hex(8), time_text(time.time())
             write_all(fd, make_header(journal_id, created))
             try:
                 sync_file(fd)
@@ -278,7 +279,3 @@ class JsonlStore:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _time_text(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"

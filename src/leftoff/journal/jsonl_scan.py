@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -258,6 +259,13 @@ def entries_on(line: bytes) -> Iterator[Entry]:
     yield Entry(seq, run, kind, fields[kind], fields.get("value"), at, epoch)
     if kind == "done" and "started" in fields:
         yield Entry(seq + 1, run, "started", fields["started"], None, at, epoch)
+
+
+def time_text(seconds: float) -> str:
+    """Return a time since 1970 as journals write it, such as 2026-11-23T22:20:01.123Z."""
+    milliseconds = round(seconds * 1000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
+    return f"{text}.{milliseconds % 1000:03d}Z"
 
 
 def parse_time(text: str) -> float:

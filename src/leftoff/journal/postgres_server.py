@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 from zlib import crc32
 
+import psycopg
+from psycopg.rows import tuple_row
+
 from leftoff.errors import (
     DurabilityUnavailable,
     JournalBusy,
@@ -26,21 +29,12 @@ from leftoff.errors import (
     JournalReadOnly,
     JournalTooNew,
     JournalUnreachable,
-    MissingExtra,
     NotAJournal,
     UsageError,
 )
 from leftoff.journal.entry import FORMAT
 from leftoff.journal.rows import IS_FATE, IS_NAMED, Dialect, Fetch
 from leftoff.journal.store import Durability
-
-try:
-    import psycopg
-    from psycopg.rows import tuple_row
-except ImportError as error:
-    raise MissingExtra(
-        f'PostgreSQL needs {error.name}, which is not installed: pip install "leftoff[postgres]"'
-    ) from error
 
 _INDEXED: Final = 600  # characters of a key in an index: a row of an index has at most 2,704 bytes
 SCHEMA: Final = (

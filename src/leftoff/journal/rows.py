@@ -88,6 +88,11 @@ def value_sum_of(value: str | None) -> int:
     return 0 if value is None else crc32(value.encode())
 
 
+def entry_sum(prev: int, seq: int, run: int, epoch: int, at: int, kind: str, value_sum: int, key: str) -> int:
+    """Return the checksum of an entry, continued from that of the run's entry before it."""
+    return crc32(f"{seq}|{run}|{epoch}|{at}|{kind}|{value_sum}|{key}".encode(), prev)
+
+
 def check_rows(rows: Sequence[tuple[Any, ...]], refuse: Callable[[str], JournalDamaged]) -> list[tuple[Any, ...]]:
     """Check rows whose last columns are the summed text, prev and sum; return all columns.
 

@@ -114,6 +114,13 @@ def unwritable(path: Path, error: OSError) -> JournalError:
     return full(path) if error.errno in FULL else JournalReadOnly(f"{path} cannot be written: {error.strerror}")
 
 
+def put_in_place(fd: int, temporary: Path, target: Path) -> None:
+    """Give the whole file behind ``fd`` the name ``target``, durably: at any instant the old is there, or the new."""
+    sync_file(fd)
+    os.replace(temporary, target)
+    sync_directory(target.parent)
+
+
 def refuse_odd_file(path: Path) -> None:
     """Raise `NotAJournal` for a directory, a device or a pipe in a journal's place."""
     try:

@@ -21,7 +21,7 @@ from leftoff.journal.entry import Draft, moved_to
 from leftoff.journal.lock import whoami
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Owner, Store
-from leftoff.work.journal import make_store, place_text
+from leftoff.work.journal import SQLITE_SUFFIXES, make_store, place_text
 
 
 class Copied(NamedTuple):
@@ -57,7 +57,7 @@ def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Copi
             if place != str(path):
                 raise JournalMoved(f"the run {run!r} of {store.url} was moved to {place}; copy it from there")
         if len(gone) == len(runs) and path.exists():
-            return Copied(0, runs, tables=_with_tables(store, path))
+            return Copied(0, runs, tables=False)
         owners = [store.own(run) for run in runs]  # which also takes back the marks of a move that was interrupted
         with appearing(path) as temporary:
             copied = _build(store, runs, temporary, path)
@@ -71,7 +71,7 @@ def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Copi
 def _path_of(target: str | os.PathLike[str]) -> Path:
     text = place_text(target)
     path = Path(os.path.realpath(text))
-    if text == "memory:" or "://" in text or path.suffix not in (".jsonl", ".db", ".sqlite", ".sqlite3"):
+    if text == "memory:" or "://" in text or path.suffix not in (".jsonl", *SQLITE_SUFFIXES):
         raise UsageError(f"{text}: name a new file: progress.jsonl (JSON Lines) or papers.db (SQLite)")
     if not path.parent.is_dir():
         raise JournalMissing(f"{text} cannot be created: there is no directory {path.parent}")
@@ -85,18 +85,12 @@ def _runs_of(store: Store) -> list[str]:
     return runs
 
 
-def _with_tables(store: Store, path: Path) -> bool:
-    return isinstance(store, SqliteStore) and path.suffix != ".jsonl"
-
-
 def _build(store: Store, runs: list[str], temporary: Path, path: Path) -> Copied:
     """Build the copy at ``temporary``, in the format that the target's name asks for."""
-    if isinstance(store, SqliteStore) and path.suffix != ".jsonl":
-        entries = back_up(store, temporary)
-    else:
-        write = write_jsonl if path.suffix == ".jsonl" else write_sqlite
-        entries = write(temporary, store.entries())
-    return Copied(entries, runs, tables=_with_tables(store, path))
+    if isinstance(store, SqliteStore) and path.suffix in SQLITE_SUFFIXES:
+        return Copied(back_up(store, temporary), runs, tables=True)
+    write = write_sqlite if path.suffix in SQLITE_SUFFIXES else write_jsonl
+    return Copied(write(temporary, store.entries()), runs, tables=False)
 
 
 def _mark(owner: Owner, durability: str, path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalMissing, MissingExtra, RunInUse, UsageError
 from leftoff.journal.entry import Entry
@@ -21,6 +21,7 @@ from leftoff.work.run import Run
 if TYPE_CHECKING:
     from leftoff.work.copy import Copied
 
+SQLITE_SUFFIXES: Final = (".db", ".sqlite", ".sqlite3")
 _open: set[Journal] = set()  # strong: an item in hand must be settled even if nobody holds the journal any more
 
 
@@ -76,7 +77,7 @@ def make_store(place: str | os.PathLike[str], durability: Durability, *, create:
         raise JournalMissing(f"{url} cannot be created: there is no directory {path.parent}")
     if path.suffix == ".jsonl":
         return JsonlStore(path, durability)
-    if path.suffix in (".db", ".sqlite", ".sqlite3"):
+    if path.suffix in SQLITE_SUFFIXES:
         from leftoff.journal.sqlite import SqliteStore
 
         return SqliteStore(path, durability)

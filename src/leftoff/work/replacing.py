@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from leftoff.errors import UsageError
-from leftoff.journal.sync import create_beside, sync_directory, sync_file
+from leftoff.journal.sync import create_beside, put_in_place
 
 
 @contextmanager
@@ -30,9 +30,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "w", *, encoding: str = 
         with os.fdopen(fd, mode, encoding=None if "b" in mode else encoding) as file:
             yield file
             file.flush()
-            sync_file(file.fileno())
-        os.replace(temporary, target)  # noqa: PTH105  # the one call, on every Python, that a recorder sees
+            put_in_place(file.fileno(), temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(target.parent)
