@@ -26,6 +26,7 @@ LeftoffError
 │   ├── JournalUnreachable (ConnectionError)  the server that keeps it does not answer
 │   ├── JournalClosed
 │   ├── ForkedHandle                used in a child process after fork
+│   ├── LocksUnavailable            the file system cannot keep a second process out
 │   └── DurabilityUnavailable       the platform cannot give what was asked
 ├── IncompleteRun                  a completed loop left items unaccounted for
 └── ServiceError                   a remote service
@@ -139,6 +140,10 @@ class JournalClosed(JournalError):
 
 class ForkedHandle(JournalError):
     """Refuse a journal handle inherited through fork."""
+
+
+class LocksUnavailable(JournalError):
+    """Refuse a file system without working locks for a journal that needs them."""
 
 
 class DurabilityUnavailable(JournalError):

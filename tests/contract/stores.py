@@ -13,6 +13,7 @@ import leftoff
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.memory import MemoryStore
 from leftoff.journal.postgres import PostgresStore
+from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Store
 from leftoff.work.journal import Journal
@@ -34,20 +35,25 @@ class Kind:
         return "P1" in self.promises
 
     @property
-    def embedded(self) -> bool:
-        """Whether it keeps what it holds in files of its own."""
+    def local(self) -> bool:
+        """Whether it keeps what it holds in files."""
         return self.outlives and "://" not in self.file
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it keeps what it holds in one file."""
+        return self.local and not self.file.endswith("/")
 
     @property
     def code(self) -> str:
         """The expression that opens it in a program that runs in the place's folder; `Store` is its class."""
-        place = f"Path({self.file!r})" if self.embedded else repr(self.file)
+        place = f"Path({self.file!r})" if self.local else repr(self.file)
         return f"Store({place}, {self.durability!r})"
 
     def open(self, folder: Path) -> Store:
         if not self.outlives:
             return self.make()
-        return self.make(folder / self.file if self.embedded else self.file, self.durability)
+        return self.make(folder / self.file if self.local else self.file, self.durability)
 
     def reopen(self, store: Store, folder: Path) -> Store:
         """Close and open again, as the next process would; what only lives in memory just goes on."""
@@ -61,6 +67,7 @@ def _kinds() -> list[Kind]:
     kinds = [Kind("memory", "memory:", "process", MemoryStore, MemoryStore.promises)]
     kinds += [Kind(f"jsonl-{d}", "run.jsonl", d, JsonlStore, JsonlStore.promises) for d in ("power", "process")]
     kinds += [Kind(f"sqlite-{d}", "run.db", d, SqliteStore, SqliteStore.promises) for d in ("power", "process")]
+    kinds += [Kind(f"segments-{d}", "run/", d, SegmentsStore, SegmentsStore.promises) for d in ("power", "process")]
     kinds += [
         Kind(f"postgres-{d}", "postgresql:///", d, PostgresStore, PostgresStore.promises) for d in ("power", "process")
     ]
@@ -71,7 +78,7 @@ KINDS = _kinds()
 
 
 def which(*promises: str, embedded: bool = False) -> pytest.MarkDecorator:
-    """Run a test on every store that gives all these promises; ``embedded``: on those that are files alone."""
+    """Run a test on every store that gives all these promises; ``embedded``: on those that are one file."""
     chosen = [kind for kind in KINDS if kind.promises.issuperset(promises) and (kind.embedded or not embedded)]
     return pytest.mark.parametrize("kind", chosen, ids=lambda kind: kind.name)
 
@@ -79,7 +86,8 @@ def which(*promises: str, embedded: bool = False) -> pytest.MarkDecorator:
 PLACES = [kind.file for kind in KINDS if kind.durability == "process"]
 """One place for each store, as a user names it."""
 
-FILES = [place for place in PLACES if place != "memory:" and "://" not in place]
+FILES = ["run.jsonl", "run.db"]
+"""Those that are one file."""
 
 
 class Lives:

@@ -16,6 +16,7 @@ from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.memory import MemoryStore
 from leftoff.journal.postgres import PostgresStore
+from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Store
 from tests.contract.drafts import done, mark_every, started, written
@@ -150,6 +151,7 @@ def test_a_store_declares_its_promises(kind: Kind, tmp_path: Path) -> None:
     """Only stores with tables promise P5; memory promises nothing that needs to outlive the process."""
     files = {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9"}
     by_name = {"memory": {"P2", "P3", "P4", "P6"}, "jsonl": files, "sqlite": files | {"P5"}, "postgres": files | {"P5"}}
+    by_name["segments"] = files
     expected = by_name[kind.name.partition("-")[0]]
     store = kind.open(tmp_path)
     assert store.promises == expected
@@ -163,7 +165,7 @@ def test_every_store_takes_part() -> None:
         (MemoryStore, "process"),
         *(
             (store, durability)
-            for store in (JsonlStore, SqliteStore, PostgresStore)
+            for store in (JsonlStore, SqliteStore, SegmentsStore, PostgresStore)
             for durability in ("power", "process")
         ),
     }

@@ -77,9 +77,9 @@ class Tries(NamedTuple):
         return Tries(self.errors, self.crashes + 1)
 
 
-def created(program: str | None) -> Draft:
-    """Draft the first entry of a new run; its random id makes the tokens of its items."""
-    header = {"id": secrets.token_hex(8), "program": program, "parent": None}
+def created(program: str | None, run_id: str | None = None) -> Draft:
+    """Draft the first entry of a new run; its id, random where none is given, makes the tokens of its items."""
+    header = {"id": run_id or secrets.token_hex(8), "program": program, "parent": None}
     return Draft("created", "", json.dumps(header, ensure_ascii=False, separators=(",", ":")))
 
 

@@ -26,6 +26,7 @@ from leftoff.journal.jsonl_scan import (
     understood,
 )
 from leftoff.journal.lock import Hold, holder
+from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability
 from leftoff.journal.sync import (
     keep_aside,
@@ -215,18 +216,19 @@ class JsonlStore:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def own(self, run: str, program: str | None = None) -> JsonlOwner:
+    def own(self, run: str, program: str | None = None, shard: Shard = WHOLE) -> JsonlOwner:  # noqa: ARG002
         """Take the run over; the whole file has one appender at a time."""
         if self._appender is None:
             hold = Hold(self.path, 0, f"{self.url} (JSON Lines has one writer a file)")
             try:
-                self._appender = self._begin_appending(hold)
+                self._appender = self.begin_appending(hold)
             except BaseException:
                 hold.release()
                 raise
         return JsonlOwner(self._appender, self._index(run), program)
 
-    def _begin_appending(self, hold: Hold) -> Appender:
+    def begin_appending(self, hold: Hold | None) -> Appender:
+        """Return what appends to the file, which nobody else does; it lets go of ``hold`` when it is closed."""
         try:
             fd = open_private(self.path, os.O_APPEND)
         except OSError as error:

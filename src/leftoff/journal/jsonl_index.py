@@ -141,14 +141,20 @@ class Index:
     def values(self, fd: int, keys: list[str], end: int) -> list[Any]:
         """Return the values of the conclusions of keys that have one; the file is checked up to ``end``."""
         if self.places is None:
-            self.places = array("Q")
-            for offset, text in blocks(fd, HEADER_LENGTH, end):
-                for place, key, line in self._found(offset, text):
-                    if key is not None or next(entries_on(line.encode())).kind == "dead":
-                        self.places.append(place)
+            self.places = self.find_places(fd, end)
         marks = [self.fates.get(key, 0) for key in keys]
-        return [self._value(fd, self.places[abs(mark) - 1]) if mark else None for mark in marks]
+        return [value_at(fd, self.places[abs(mark) - 1]) if mark else None for mark in marks]
 
-    def _value(self, fd: int, offset: int) -> Any:
-        entry: Entry = next(entries_on(line_at(fd, offset)))
-        return entry.value
+    def find_places(self, fd: int, end: int) -> array[int]:
+        """Return the offsets of the run's conclusions, in the order in which they are numbered."""
+        places = array("Q")
+        for offset, text in blocks(fd, HEADER_LENGTH, end):
+            for place, key, line in self._found(offset, text):
+                if key is not None or next(entries_on(line.encode())).kind == "dead":
+                    places.append(place)
+        return places
+
+
+def value_at(fd: int, offset: int) -> Any:
+    """Return the value of the first entry of the line at an offset."""
+    return next(entries_on(line_at(fd, offset))).value

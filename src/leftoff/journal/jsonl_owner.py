@@ -45,12 +45,13 @@ _LAST: Final = ',"sum":"'
 class Appender:
     """Append commits to the one file, for all owners of this process."""
 
-    def __init__(self, path: Path, fd: int, position: Position, durability: Durability, hold: Hold) -> None:
-        """Take over the open descriptor, its checked end and the lock."""
+    def __init__(self, path: Path, fd: int, position: Position, durability: Durability, hold: Hold | None) -> None:
+        """Take over the open descriptor, its checked end and the lock, None where there are no locks to be had."""
         self.path = path
         self.fd = fd
         self.offset, self._crc, self.seq = position
         self.power = durability == "power"
+        self.not_before = 0.0  # seconds since 1970: no entry's time may lie before it; 0 leaves that to the clock
         self._hold = hold
         self.lock = threading.Lock()
         self._pid = os.getpid()
@@ -104,6 +105,8 @@ class Appender:
         self.guard()
         commit, crc, seq = self.offset, self._crc, self.seq + 1
         now = time.time()
+        if self.not_before:
+            now = self.not_before = max(now, self.not_before)
         second = int(now)
         if second != self._second:
             self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
@@ -173,7 +176,8 @@ class Appender:
         finally:
             self._poison = self._poison or JournalClosed(f"{self.path} was closed; open it again")
             os.close(self.fd)
-            self._hold.release()
+            if self._hold is not None:
+                self._hold.release()
 
 
 class JsonlOwner:

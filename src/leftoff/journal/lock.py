@@ -7,6 +7,8 @@
    file.
 4. One byte per slot: a slot is the whole journal (JSON Lines) or one run (SQLite). Each slot has 512 bytes that tell,
    for people only, who holds it.
+5. A lock that keeps nobody out is none: where a second open file description gets it too, or the system has no locks
+   to give, the file system is refused by name.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import weakref
 from pathlib import Path
 from typing import Any, Final
 
-from leftoff.errors import DurabilityUnavailable, JournalBusy, OwnershipLost
+from leftoff.errors import DurabilityUnavailable, JournalBusy, LocksUnavailable, OwnershipLost
 from leftoff.journal.sync import open_private, unwritable
 
 if sys.platform != "win32":
@@ -52,26 +54,34 @@ class Hold:
 
     def __init__(self, journal: Path, slot: int, what: str) -> None:
         """Take the slot of ``journal``, or raise `JournalBusy`; ``what`` names it in the error."""
-        self.path = journal.with_name(f"{journal.name}.lock")
-        self._fd = -1
-        try:
-            self._fd = open_private(self.path)
-        except OSError as error:
-            raise unwritable(self.path, error) from error
-        try:
-            _lock(self._fd, slot * _SLOT, self.path)
-        except OSError as error:
-            holder = _read_holder(self._fd, slot)
-            self.release()
-            if error.errno in _BUSY:
-                raise JournalBusy(_busy(what, holder)) from None
-            raise
+        self._take(journal.with_name(f"{journal.name}.lock"), slot, what)
         record = json.dumps(whoami()).encode()[: _SLOT - 1]
         try:
             os.pwrite(self._fd, record.ljust(_SLOT, b" "), slot * _SLOT)
         except OSError as error:
             self.release()
             raise unwritable(self.path, error) from error
+
+    def _take(self, path: Path, slot: int, what: str) -> None:
+        self.path = path
+        self._fd = -1
+        try:
+            self._fd = open_private(path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        try:
+            _lock(self._fd, slot * _SLOT, path)
+        except OSError as error:
+            holder = _read_holder(self._fd, slot)
+            self.release()
+            if error.errno in _BUSY:
+                raise JournalBusy(_busy(what, holder)) from None
+            raise _no_locks(path, error.strerror) from error
+        try:
+            _probe(path, slot * _SLOT)
+        except BaseException:
+            self.release()
+            raise
         status = os.fstat(self._fd)
         self._identity = (status.st_dev, status.st_ino)
         _held.add(self)
@@ -92,6 +102,48 @@ class Hold:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+class FileHold(Hold):
+    """Hold a file that this process alone writes to, so that others can see that its writer lives."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock on the file itself: it has a writer of its own, and SQLite never opens it."""
+        self._take(path, 0, str(path))
+
+
+def is_held(path: Path) -> bool:
+    """Return whether the writer of a file, which holds it by a `FileHold`, lives."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return _is_locked(fd, 0)
+    finally:
+        os.close(fd)
+
+
+def _probe(path: Path, start: int) -> None:
+    """Raise `LocksUnavailable` if another open file description gets the lock that was just taken."""
+    try:
+        second = open_private(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        _lock(second, start, path)
+    except OSError:
+        return
+    finally:
+        os.close(second)
+    raise _no_locks(path, "two holders got one lock")
+
+
+def _no_locks(path: Path, why: str | None) -> LocksUnavailable:
+    return LocksUnavailable(
+        f"{path}: this file system has no working locks ({why}), so a second process could not be kept out; keep the"
+        " journal on a local disk, or in a directory with one file for each writer: progress/"
+    )
 
 
 def _lock(fd: int, start: int, path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from leftoff.errors import JournalClosed
 from leftoff.journal.entry import CONCLUSIONS, Draft, Entry, Tries, created, fold_open, to_datetime
 from leftoff.journal.lock import owner_value
+from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability, Mark
 
 
@@ -36,7 +37,7 @@ class MemoryStore:
         """Return the names of the runs, oldest first."""
         return list(self.fates)
 
-    def own(self, run: str, program: str | None = None) -> MemoryOwner:
+    def own(self, run: str, program: str | None = None, shard: Shard = WHOLE) -> MemoryOwner:  # noqa: ARG002
         """Take the run over; ``program`` goes into a new run's header."""
         if self._closed:
             raise JournalClosed(f"{self.url} was closed; open it again")

@@ -40,6 +40,7 @@ from leftoff.journal.postgres_server import (
     translated,
 )
 from leftoff.journal.rows import Rows, RunRow
+from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability
 
 _SOON = 1.0  # seconds: so long the server may take to notice that a client has died
@@ -48,7 +49,7 @@ _SOON = 1.0  # seconds: so long the server may take to notice that a client has 
 class PostgresStore:
     """Keep runs in a PostgreSQL database, beside the user's tables."""
 
-    shared = True
+    shared = False
     promises = frozenset({"P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9"})
 
     def __init__(self, url: str, durability: Durability = "power") -> None:
@@ -240,7 +241,7 @@ class PostgresStore:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def own(self, run: str, program: str | None = None) -> PostgresOwner:
+    def own(self, run: str, program: str | None = None, shard: Shard = WHOLE) -> PostgresOwner:  # noqa: ARG002
         """Take the run over, creating schema and run where they do not exist.
 
         A loop of this process that has the run already loses it.

@@ -25,6 +25,7 @@ from leftoff.journal.connection import Connection, Guarded
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.lock import Hold, holder
 from leftoff.journal.rows import Rows, RunRow
+from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.sqlite_file import (
     BUSY_SECONDS,
     SMALL,
@@ -243,7 +244,7 @@ class SqliteStore:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def own(self, run: str, program: str | None = None) -> SqliteOwner:
+    def own(self, run: str, program: str | None = None, shard: Shard = WHOLE) -> SqliteOwner:  # noqa: ARG002
         """Take the run over, creating database, tables and run where they do not exist.
 
         A loop of this process that has the run already loses it.

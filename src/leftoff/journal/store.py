@@ -1,8 +1,8 @@
 """The one protocol that every store follows; `tests/contract` holds each store to it.
 
 A `Store` is a place with many runs, open for reading. `own` gives an `Owner`: the only thing that writes, and only to
-its run. Whoever reads never locks. PostgreSQL and a directory of segments fit here: ``shared`` stores let several
-owners append to one run, and `Owner.marks` takes many keys so that a round trip is paid once.
+its run. Whoever reads never locks. ``shared`` stores let several owners append to one run, each for a share of its
+keys, and `Owner.marks` takes many keys so that a round trip is paid once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from leftoff.journal.entry import Draft, Entry, Tries
+from leftoff.journal.shard import WHOLE, Shard
 
 Durability = Literal["power", "process"]
 Mark = int
@@ -85,9 +86,11 @@ class Store(Protocol):
     def runs(self) -> list[str]:
         """Return the names of the runs, oldest first."""
 
-    def own(self, run: str, program: str | None = None) -> Owner:
+    def own(self, run: str, program: str | None = None, shard: Shard = WHOLE) -> Owner:
         """Take the run over, creating journal and run where they do not exist; ``program`` goes into a new run's
         header.
+
+        shard: the keys that will be worked on; only a ``shared`` store has an owner for each share.
 
         Raise `JournalBusy` while another process owns it.
         """

@@ -23,7 +23,7 @@ def batches(run: Run, items: Iterable[T], size: int, options: Options) -> Genera
     if size < 1:
         raise UsageError(f"batches(size={size}): a batch holds at least one item")
     with run.walk(items, options) as walk:
-        yield from _batches(run, walk, items, size)
+        yield from _batches(run, walk, walk.items, size)
         run.report_of_pass = walk.end()
 
 

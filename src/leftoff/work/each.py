@@ -76,7 +76,7 @@ class Loop(Generic[T]):
 def each(run: Run, items: Iterable[T], options: Options) -> Generator[T, None, None]:
     """Yield every item that is not done; it is done when the next one is asked for."""
     with run.walk(items, options) as walk:
-        yield from _each(run, walk, items)
+        yield from _each(run, walk, walk.items)
         run.report_of_pass = walk.end()
 
 

@@ -28,9 +28,10 @@ _open: set[Journal] = set()  # strong: an item in hand must be settled even if n
 def open(place: str | os.PathLike[str], *, durability: Durability = "power", create: bool = True) -> Journal:  # noqa: A001  # leftoff.open
     """Open the journal at ``place``, chosen by its suffix; nothing is created before something is recorded.
 
-    place: ``*.jsonl`` (JSON Lines), ``*.db`` or ``*.sqlite`` (SQLite), ``postgresql://…`` or ``memory:``; durability:
-    ``"power"`` (what is done has survived a power failure) or ``"process"`` (survives kill -9 and out of memory; a
-    power failure may cost milliseconds of work); create: False raises `JournalMissing` where there is no journal yet.
+    place: ``*.jsonl`` (JSON Lines), ``*.db`` or ``*.sqlite`` (SQLite), ``progress/`` (a directory with one JSON Lines
+    file for each writer), ``postgresql://…`` or ``memory:``; durability: ``"power"`` (what is done has survived a power
+    failure) or ``"process"`` (survives kill -9 and out of memory; a power failure may cost milliseconds of work);
+    create: False raises `JournalMissing` where there is no journal yet.
 
     Raises NotAJournal, JournalTooNew, JournalDamaged, JournalReadOnly and UsageError.
     """
@@ -69,12 +70,21 @@ def make_store(place: str | os.PathLike[str], durability: Durability, *, create:
             store.require()
         return store
     if "://" in url:
-        raise UsageError(f"{url}: journals are kept in progress.jsonl, papers.db or postgresql://…")
+        raise UsageError(f"{url}: journals are kept in progress.jsonl, papers.db, progress/ or postgresql://…")
+    return _make_local(url, durability, create=create)
+
+
+def _make_local(url: str, durability: Durability, *, create: bool) -> Store:
+    """Return the store for a file or a directory."""
     path = Path(url)
     if not create and not path.exists():
         raise JournalMissing(f"there is no journal {url}")
     if not path.parent.is_dir():
         raise JournalMissing(f"{url} cannot be created: there is no directory {path.parent}")
+    if url.endswith(os.sep) or (path.is_dir() and path.suffix != ".jsonl" and path.suffix not in SQLITE_SUFFIXES):
+        from leftoff.journal.segments import SegmentsStore
+
+        return SegmentsStore(path, durability)
     if path.suffix == ".jsonl":
         return JsonlStore(path, durability)
     if path.suffix in SQLITE_SUFFIXES:
@@ -82,7 +92,8 @@ def make_store(place: str | os.PathLike[str], durability: Durability, *, create:
 
         return SqliteStore(path, durability)
     raise UsageError(
-        f"{url}: the suffix chooses the journal: progress.jsonl (JSON Lines), papers.db (SQLite) or postgresql://…"
+        f"{url}: the name chooses the journal: progress.jsonl (JSON Lines), papers.db (SQLite), progress/ (a file for"
+        " each writer) or postgresql://…"
     )
 
 

@@ -36,18 +36,26 @@ def each(
     rate: str | None = None,
     progress: bool = True,
     duplicates: Duplicates | None = None,
+    shard: tuple[int, int] | None = None,
     durability: Durability = "power",
 ) -> Loop[T]:
     """Yield every item that is not done yet; an item is done when its body has come back for the next one.
 
     Do not hand the loop to something that reads ahead (``list``, ``pool.map``): it would mark items done that nobody
-    worked on; use `map`. items: any iterable, also endless; journal: ``*.jsonl`` or ``*.db``; run: the loop's name
+    worked on; use `map`. items: any iterable, also endless; journal: a place as `open` takes it; run: the loop's name
     (default: the script's); durability: see `open`; the rest is as in `Run.each`.
     """
     lent = _Lent(journal, durability, run, sys._getframe(1), None)
     return lent.loop(
         lent.run.each(
-            items, key=key, attempts=attempts, crashes=crashes, rate=rate, progress=progress, duplicates=duplicates
+            items,
+            key=key,
+            attempts=attempts,
+            crashes=crashes,
+            rate=rate,
+            progress=progress,
+            duplicates=duplicates,
+            shard=shard,
         )
     )
 
@@ -64,6 +72,7 @@ def batches(
     rate: str | None = None,
     progress: bool = True,
     duplicates: Duplicates | None = None,
+    shard: tuple[int, int] | None = None,
     durability: Durability = "power",
 ) -> Loop[list[T]]:
     """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
@@ -81,6 +90,7 @@ def batches(
             rate=rate,
             progress=progress,
             duplicates=duplicates,
+            shard=shard,
         )
     )
 
@@ -100,6 +110,7 @@ def map(  # noqa: A001  # leftoff.map
     rate: str | None = None,
     progress: bool = True,
     duplicates: Duplicates | None = None,
+    shard: tuple[int, int] | None = None,
     result_type: type[R] | None = None,
     durability: Durability = "power",
 ) -> Loop[Outcome[T, R]]:
@@ -121,6 +132,7 @@ def map(  # noqa: A001  # leftoff.map
             rate=rate,
             progress=progress,
             duplicates=duplicates,
+            shard=shard,
             result_type=result_type,
         )
     )

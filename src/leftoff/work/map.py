@@ -50,9 +50,9 @@ def _map(
         if how.write is not None and walk.owner.connection is None:
             raise UsageError(f"map(write=…) needs a journal with tables, such as papers.db; {run.store.url} has none")
         if workers == 1:
-            yield from _one_by_one(run, walk, how, items)
+            yield from _one_by_one(run, walk, how, walk.items)
         else:
-            yield from Threads(run, walk, how, items, workers, ordered).outcomes()
+            yield from Threads(run, walk, how, walk.items, workers, ordered).outcomes()
         run.report_of_pass = walk.end()
 
 

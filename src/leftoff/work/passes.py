@@ -17,9 +17,10 @@ from typing import Any, Final, Literal
 
 from leftoff.errors import DuplicateKey, IncompleteRun, UsageError
 from leftoff.journal.entry import Draft, Tries
+from leftoff.journal.shard import WHOLE, make_shard
 from leftoff.journal.store import Mark, Owner, Store
 from leftoff.work.current import Hand
-from leftoff.work.keys import key_function
+from leftoff.work.keys import is_at_hand, key_function
 from leftoff.work.progress import Progress
 from leftoff.work.rate import Limiter, parse_rate
 from leftoff.work.report import Report
@@ -42,6 +43,7 @@ class Options:
     rate: str | None = None
     progress: bool = True
     duplicates: Duplicates | None = None
+    shard: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("attempts", "crashes"):
@@ -49,6 +51,7 @@ class Options:
                 raise UsageError(f"{name}={getattr(self, name)}: at least one try is needed")
         if self.duplicates not in (None, "refuse", "skip"):
             raise UsageError(f"duplicates={self.duplicates!r}: write 'refuse' or 'skip'")
+        make_shard(self.shard)
 
 
 class Pass:
@@ -70,10 +73,19 @@ class Pass:
         self._met = bytearray(1024)
         self._skip = options.duplicates == "skip" or (options.duplicates is None and options.key is None)
         self._dead_letters: list[str] = []
-        total = len(items) if isinstance(items, Sized) else None
+        self.items = self._share(items)
+        total = len(self.items) if isinstance(self.items, Sized) else None
         self.progress = Progress(name, total, enabled=options.progress)
         self.limiter = None if options.rate is None else Limiter(f"run {name}", parse_rate(options.rate))
         self._announce_dead()
+
+    def _share(self, items: Iterable[Any]) -> Iterable[Any]:
+        """Return the items of this loop's shard; where the input is at hand, they are too."""
+        shard = make_shard(self.options.shard)
+        if shard == WHOLE:
+            return items
+        mine = (item for item in items if shard.has(self.key_of(item)))
+        return list(mine) if is_at_hand(items) else mine
 
     def _announce_dead(self) -> None:
         dead = self._store.counts(self.owner.run)[1]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from leftoff.errors import JournalError, JournalMoved, PendingRows, Stopped, UsageError, WrongThread
 from leftoff.journal.entry import Draft, Tries, moved_to
+from leftoff.journal.shard import WHOLE, Shard, make_shard
 from leftoff.journal.store import Owner, Store
 from leftoff.work.batches import batches
 from leftoff.work.current import Hand, hold, let_go
@@ -48,6 +49,7 @@ class Run:
         self._journal = journal
         self._program = program
         self._owner: Owner | None = None
+        self._shard = WHOLE
         self._attempts = 3
         self._seen = uncaught()
 
@@ -63,6 +65,7 @@ class Run:
         rate: str | None = None,
         progress: bool = True,
         duplicates: Duplicates | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> Loop[T]:
         """Yield every item that is not done yet; an item is done when its body has come back for the next one.
 
@@ -71,12 +74,13 @@ class Run:
         time, a function or a field's name (default: the item itself); attempts: tries that may raise, crashes: tries
         that the process may not survive, before an item is a dead letter; rate: at most so many starts, such as
         "3/s", over all processes of the machine; progress: show a bar; duplicates: "skip" or "refuse" a key met twice
-        (default: skip items that are their own key).
+        (default: skip items that are their own key); shard: ``(number, total)``, work on this share of the keys alone,
+        so that several processes divide an input: each writes its own file of a directory, ``progress/``.
 
         Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
         match at the end, and `Stopped` after Ctrl-C or SIGTERM.
         """
-        return Loop(self, each(self, items, Options(key, attempts, crashes, rate, progress, duplicates)))
+        return Loop(self, each(self, items, Options(key, attempts, crashes, rate, progress, duplicates, shard)))
 
     def batches(
         self,
@@ -89,12 +93,15 @@ class Run:
         rate: str | None = None,
         progress: bool = True,
         duplicates: Duplicates | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> Loop[list[T]]:
         """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
 
         A batch that raised, or that the process did not survive, is retried item by item. The rest is as in `each`.
         """
-        return Loop(self, batches(self, items, size, Options(key, attempts, crashes, rate, progress, duplicates)))
+        return Loop(
+            self, batches(self, items, size, Options(key, attempts, crashes, rate, progress, duplicates, shard))
+        )
 
     def map(
         self,
@@ -110,6 +117,7 @@ class Run:
         rate: str | None = None,
         progress: bool = True,
         duplicates: Duplicates | None = None,
+        shard: tuple[int, int] | None = None,
         result_type: type[R] | None = None,
     ) -> Loop[Outcome[T, R]]:
         """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
@@ -120,7 +128,7 @@ class Run:
         dataclass that results are made into, fresh and resumed. An item that raised ``attempts`` times is yielded
         with its ``error``. The rest is as in `each`.
         """
-        options = Options(key, attempts, crashes, rate, progress, duplicates)
+        options = Options(key, attempts, crashes, rate, progress, duplicates, shard)
         return map_items(
             self, function, items, options, workers=workers, ordered=ordered, write=write, result_type=result_type
         )
@@ -226,18 +234,21 @@ class Run:
         header = self.store.latest(self.name, "created")
         return str(header.value["id"]) if header is not None else ""
 
-    def own(self) -> Owner:
-        """Take the run over, once. Raise `JournalBusy` while another process owns it, `WrongThread` for a worker."""
+    def own(self, shard: Shard = WHOLE) -> Owner:
+        """Take the run over, or a share of it, once.
+
+        Raise `JournalBusy` while another process owns it, `WrongThread` for a worker.
+        """
         self._journal.check()
         if self.current_walk is not None and self.current_walk.thread != threading.get_ident():
             raise WrongThread(
                 f"{self.label}: only the thread of its loop writes to this run; a worker returns what is to be kept,"
                 " and map(…, write=) stores it"
             )
-        if self._owner is None:
+        if self._owner is None or (self.store.shared and shard not in (WHOLE, self._shard)):
             self._journal.check_program(self.name, self._program)
             self._refuse_moved()
-            self._owner = self.store.own(self.name, self._program)
+            self._owner, self._shard = self.store.own(self.name, self._program, shard), shard
             self._journal.tell_notes()
         return self._owner
 
@@ -255,7 +266,8 @@ class Run:
         """Begin a loop over ``items``: owned, guarded against signals, accounted for."""
         self.settle_earlier()
         self.refuse_pending("a loop")  # before the run is owned: that is a commit too
-        owner = self.own()
+        shard = make_shard(options.shard)
+        owner = self.own(shard)
         if owner.connection is not None and getattr(items, "connection", None) is owner.connection:
             raise UsageError(
                 f"{self.label}: items read from run.connection never end while the loop commits through it; read"
