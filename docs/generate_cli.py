@@ -19,7 +19,8 @@ INTRODUCTION = """\
 
 <!-- Written by docs/generate_cli.py from the commands themselves: change those, then run it again. -->
 
-`leftoff VERB JOURNAL …`: the journal is a file whose suffix tells its format, `progress.jsonl` or `papers.db`.
+`leftoff VERB JOURNAL …`: the journal's name tells its format: `progress.jsonl`, `papers.db`, `progress/` or
+`postgresql://…`.
 
 ```
 leftoff status progress.jsonl              # where does it stand, and does somebody work on it now?

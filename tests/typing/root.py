@@ -42,6 +42,8 @@ for number in leftoff.each(
     assert_type(number, int)
 for paper in leftoff.each(papers, Path("papers.db"), key="doi", duplicates="skip", durability="process"):
     assert_type(paper, Paper)
+for _ in leftoff.each(["a"], "progress/", shard=(0, 4)):
+    pass
 for pair in leftoff.each(enumerate(["a"]), key=lambda pair: pair[1]):
     assert_type(pair, tuple[int, str])
 with leftoff.each(["a"]) as items:

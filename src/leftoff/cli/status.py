@@ -13,6 +13,8 @@ from leftoff.cli.text import ago, echo_json, iso, moment, plural, printable, siz
 from leftoff.work.journal import open as open_journal
 from leftoff.work.look import Holder, RunStatus, Status, look
 
+_NAMED = 5  # so many keys are named, the others counted
+
 
 @click.command()
 @journal_argument
@@ -45,6 +47,11 @@ def _paragraph(one: RunStatus) -> str:
         lines.append(f"  last activity {moment(one.newest.at)}, {ago(time.time() - one.newest.at.timestamp())}")
     if one.owner is not None:
         lines.append(f"  {_owner(one.owner)}")
+    if one.living > 1:
+        lines.append(f"  {one.living} processes share its keys")
+    if one.doubles:
+        more = f" and {len(one.doubles) - _NAMED} more" if len(one.doubles) > _NAMED else ""
+        lines.append(f"  two processes both did {', '.join(map(printable, one.doubles[:_NAMED]))}{more}")
     return "\n".join(lines)
 
 
@@ -75,5 +82,6 @@ def _object(seen: Status) -> dict[str, Any]:
             accounts["total"] = None
         last = one.newest
         newest = None if last is None else {"at": iso(last.at), "seq": last.seq, "kind": last.kind}
-        runs.append({**accounts, "newest": newest, "owner": None if one.owner is None else asdict(one.owner)})
+        owner = None if one.owner is None else asdict(one.owner)
+        runs.append({**accounts, "newest": newest, "owner": owner, "living": one.living, "doubles": one.doubles})
     return {"journal": seen.url, "bytes": seen.size, "torn_bytes": seen.torn, "runs": runs}

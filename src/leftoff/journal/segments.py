@@ -51,6 +51,9 @@ _HEADER: Final = re.compile(
 )
 _PATIENCE: Final = 10.0  # seconds for somebody else's claim, which takes milliseconds
 _NAMED: Final = 5
+_HALF_A_MS: Final = (
+    0.0005  # seconds: times are cut to milliseconds, and a float may lie just below the one it was read from
+)
 
 
 class _Look(NamedTuple):
@@ -193,7 +196,7 @@ class SegmentsStore:
 
     def living(self, run: str) -> list[Segment]:
         """Return the segments of the writers that work on the run at this moment, oldest first."""
-        self._run(run)
+        self._look()
         found = [segment for segment in self._list() if run in segment.owners and segment.is_live()]
         return sorted(found, key=lambda segment: order(segment.owners[run]))
 
@@ -207,6 +210,8 @@ class SegmentsStore:
 
     def size(self) -> int:
         """Return the bytes of all files in the directory."""
+        if not self.exists():
+            return 0
         with os.scandir(self.path) as files:
             return sum(file.stat().st_size for file in files)
 
@@ -264,7 +269,8 @@ class SegmentsStore:
             if self._appender is None:
                 self._appender = self._begin()
             segments = self._list()
-            self._appender.not_before = max([self._appender.not_before, *(segment.newest for segment in segments)])
+            newest = max(segment.newest for segment in segments) + _HALF_A_MS
+            self._appender.not_before = max(self._appender.not_before, newest)
             known = [segment for segment in segments if run in segment.created]
             epoch = 1 + max((segment.owners[run].epoch for segment in known if run in segment.owners), default=0)
             owner = SegmentOwner(self._appender, run, epoch, shard)

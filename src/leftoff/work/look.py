@@ -6,13 +6,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leftoff.errors import JournalDamaged, JournalMissing
 from leftoff.journal.entry import Entry, Tries, moved_to
+from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.store import Damage, Store
 from leftoff.work.report import Report, report_of
 from leftoff.work.values import Failure
@@ -39,11 +40,17 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Be where one run stands: its accounts, its newest entry, and its owner."""
+    """Be where one run stands: its accounts, its newest entry, and its owner.
+
+    Where several processes share its keys, ``owner`` is the newest; ``living`` counts those that run at this moment,
+    and ``doubles`` are the keys that two of them both did.
+    """
 
     report: Report
     newest: Entry | None
     owner: Holder | None
+    living: int = 0
+    doubles: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +67,22 @@ def look(journal: Journal, run: str | None = None) -> Status:
     """Return where a journal stands, or one run of it."""
     store = journal.store
     names = journal.runs() if run is None else [run]
-    statuses = [RunStatus(report_of(store, name), store.newest(name), _owner(store, name)) for name in names]
-    live = any(status.owner is not None and status.owner.runs for status in statuses)
+    statuses = [_status(store, name) for name in names]
+    live = any(status.living for status in statuses)
     return Status(store.url, _size(store), 0 if live else store.torn(), statuses)
 
 
-def _owner(store: Store, run: str) -> Holder | None:
-    entry = store.latest(run, "owner")
+def _status(store: Store, run: str) -> RunStatus:
+    report, newest = report_of(store, run), store.newest(run)
+    if isinstance(store, SegmentsStore):
+        living = store.living(run)
+        entry = living[-1].owners[run] if living else store.latest(run, "owner")
+        return RunStatus(report, newest, _owner(store, run, entry), len(living), store.doubles(run))
+    owner = _owner(store, run, store.latest(run, "owner"))
+    return RunStatus(report, newest, owner, int(owner is not None and owner.runs))
+
+
+def _owner(store: Store, run: str, entry: Entry | None) -> Holder | None:
     if entry is None:
         return None
     value: dict[str, Any] = entry.value

@@ -190,7 +190,9 @@ class Pass:
             "duplicates": report.duplicates, "resumed": report.resumed, "repeated": report.repeated,
             "known_done": known_done, "known_dead": known_dead,
         }  # fmt: skip
-        self.owner.commit([Draft("pass", "", json.dumps(numbers, separators=(",", ":")))])
+        shard = make_shard(self.options.shard)
+        name = "" if shard == WHOLE else str(shard)
+        self.owner.commit([Draft("pass", name, json.dumps(numbers, separators=(",", ":")))])
         self._farewell(report)
         if report.missing:
             raise IncompleteRun(

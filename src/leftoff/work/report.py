@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from leftoff.journal.shard import Shard, make_shard
 from leftoff.journal.store import Store
+
+_NUMBERS = ("total", "done", "dead", "missing", "duplicates", "resumed", "repeated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,21 @@ def report_of(store: Store, run: str) -> Report:
     """
     done, dead = store.counts(run)
     waiting = len(store.open_items(run))
+    owner = store.latest(run, "owner")
+    shards = make_shard(owner.value.get("shard")).total if owner is not None else 1
+    if shards > 1:
+        return _of_shards(store, run, shards) or Report(run, done + dead + waiting, done, dead, open=waiting)
     newest = store.latest(run, "pass")
     if newest is not None and (newest.value["known_done"], newest.value["known_dead"]) == (done, dead):
-        numbers = {
-            name: newest.value[name]
-            for name in ("total", "done", "dead", "missing", "duplicates", "resumed", "repeated")
-        }
-        return Report(run, open=waiting, **numbers)
+        return Report(run, open=waiting, **{name: newest.value[name] for name in _NUMBERS})
     return Report(run, done + dead + waiting, done, dead, open=waiting)
+
+
+def _of_shards(store: Store, run: str, total: int) -> Report | None:
+    """Add up the newest passes of all shards; None unless each walked its input, and they are all the store knows."""
+    passes = [store.latest(run, "pass", str(Shard(number, total))) for number in range(total)]
+    values = [entry.value for entry in passes if entry is not None]
+    sums = {name: sum(value[name] for value in values) for name in _NUMBERS}
+    if len(values) < total or (sums["done"], sums["dead"]) != store.counts(run):
+        return None
+    return Report(run, open=len(store.open_items(run)), **sums)
