@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test prove bench lint
+.PHONY: demo test prove bench peers lint
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
 
@@ -18,6 +18,10 @@ prove: $(READY)  ## the long counts: thousands of kills and power failures
 
 bench: $(READY)  ## what recording one item costs, beside its raw cost
 	@$(BIN)/python benchmarks/item.py
+
+peers: $(READY)  ## leftoff beside seven libraries: speed, kills, an edit, a changed list, two processes
+	@$(BIN)/python -m pip install --quiet --quiet --group peers
+	@$(BIN)/python benchmarks/peers/compare.py
 
 lint: $(READY)  ## style, types and the import rule
 	@$(BIN)/ruff check

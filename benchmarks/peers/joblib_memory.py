@@ -1,0 +1,13 @@
+"""joblib.Memory: the function's results are cached on disk."""
+
+from common import FOLDER, finish, items, work
+from joblib import Memory
+
+
+def remembered(item):
+    """Work on an item."""
+    return work(item)
+
+
+remembered = Memory(FOLDER / "cache", verbose=0).cache(remembered)
+finish({item: remembered(item) for item in items()})

@@ -1,0 +1,8 @@
+"""leftoff, SQLite."""
+
+from common import FOLDER, finish, items, work
+
+import leftoff
+
+outcomes = leftoff.map(work, items(), FOLDER / "progress.db", run="work", progress=False)
+finish({outcome.key: outcome.value for outcome in outcomes})
