@@ -11,7 +11,7 @@ demo: $(READY)  ## papers from a local replica of PubMed, killed three times and
 	@$(BIN)/python examples/papers/demo.py
 
 test: $(READY)  ## the tests, without the long counts
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 prove: $(READY)  ## the long counts: thousands of kills and power failures
 	@$(BIN)/python -m pytest -q -m prove

@@ -133,16 +133,21 @@ def test_kill_at_any_instant(server, real, tmp_path, rng, batch, faults, plan, t
     with serve(real.folder, "--ban-after", "1", *([] if plan else ["--limit", "0"]), *options) as replica:
         whole = Chain(server, replica, tmp_path / "whole", batch, plan)
         whole.finish()
-        span, inside, kills = read_span(whole), 0, 0
-        for number in range(chains):
+        span, inside, wanted = read_span(whole), 0, 0.8 * chains * KILLS
+        for number in itertools.count():
+            if number >= chains and inside >= wanted:
+                break
+            assert number < 4 * chains, f"only {inside} kills fell between the first and the last commit"
             chain = Chain(server, replica, tmp_path / f"chain-{number}", batch, plan)
             # Together the chains' instants lie evenly over the span; each kill's is counted from the one before.
-            places = [(kill + (number + 0.5) / chains) / KILLS for kill in range(KILLS)]
+            places = [(kill + (number % chains + 0.5) / chains) / KILLS for kill in range(KILLS)]
             for before, place in itertools.pairwise([0, *places]):
                 if chain.sync(after=(place - before) * span).killed:
                     inside += chain.is_begun() and not chain.is_complete()
                 chain.tear_log(rng.randint(0, 200))
-            kills += chain.kills
+                if chain.is_complete():
+                    span *= 0.9  # measured while the machine was busier than now: the sync is over sooner
+                    break
             last = chain.finish()
             assert (last["missing"], last["absent"]) == (0, 0)
             assert content(chain.db) == content(whole.db)
@@ -151,8 +156,7 @@ def test_kill_at_any_instant(server, real, tmp_path, rng, batch, faults, plan, t
             fetches = len(chain.requests())
             chain.finish()
             assert len(chain.requests()) == fetches, "a run after the end fetched something"
-        print(f"{kills} kills over {span:.2f} s, {inside} of them between its first and last commit")
-        assert inside >= 0.8 * chains * KILLS
+        print(f"{inside} kills over {span:.2f} s, between its first and last commit")
         assert not any(line["violation"] for line in replica.log())
 
 
