@@ -79,9 +79,18 @@ class Server:
     def url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
-    def clean(self) -> None:
-        """Drop what an earlier test left, and end whoever is still connected."""
+    def second(self) -> str:
+        """Return the URL of an empty database beside the first."""
+        url = f"{self.url.rpartition('/')[0]}/second"
         with psycopg.connect(self.url, autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'second'").fetchone() is None:
+                connection.execute("CREATE DATABASE second")
+        self.clean(url)
+        return url
+
+    def clean(self, url: str | None = None) -> None:
+        """Drop what an earlier test left in a database, and end whoever is still connected to any."""
+        with psycopg.connect(url or self.url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
                 " AND backend_type = 'client backend'"

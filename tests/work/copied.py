@@ -1,10 +1,12 @@
 """What the tests of copies run in processes of their own."""
 
+import itertools
 import time
 from pathlib import Path
 
 import leftoff
 import leftoff.work.copy
+from leftoff.testing.kills import die
 
 RUNS = ("first", "second")
 ITEMS = [f"item-{number}" for number in range(9)]
@@ -52,3 +54,18 @@ def copy(source, target):
 
 def move(source, target):
     leftoff.work.copy.move(source, target)
+
+
+def killed_at_statement(function, source, target, number):
+    """Copy or move, and die before the statement of that number that is sent to a PostgreSQL server."""
+    from leftoff.journal.postgres_connection import Guarded
+
+    own, sent = Guarded.own, itertools.count()
+
+    def counted(self, sql, parameters=()):
+        if next(sent) == number:
+            die()
+        return own(self, sql, parameters)
+
+    Guarded.own = counted
+    {"copy": copy, "move": move}[function](source, target)

@@ -133,7 +133,7 @@ def _json(value: Any) -> str:
 
 
 @dataclass
-class _Head:
+class Head:
     """Where a run of the copy stands."""
 
     run: int
@@ -152,12 +152,12 @@ def write_sqlite(path: Path, entries: Iterable[Entry]) -> int:
         salt = crc32(journal_id.encode())
         connection.execute("BEGIN IMMEDIATE")
         create_tables(connection.execute, journal_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        heads: dict[str, _Head] = {}
+        heads: dict[str, Head] = {}
         page: list[tuple[Any, ...]] = []
         seq = 0
         for entry in entries:
             seq += 1
-            page.append(_row(entry, seq, salt, heads))
+            page.append(row_of(entry, seq, salt, heads))
             if len(page) >= _PAGE:
                 connection.executemany(_ADD_ENTRY, page)
                 page.clear()
@@ -171,11 +171,11 @@ def write_sqlite(path: Path, entries: Iterable[Entry]) -> int:
     return seq
 
 
-def _row(entry: Entry, seq: int, salt: int, heads: dict[str, _Head]) -> tuple[Any, ...]:
+def row_of(entry: Entry, seq: int, salt: int, heads: dict[str, Head]) -> tuple[Any, ...]:
     """Return an entry's row, and move its run's head to it."""
     head = heads.get(entry.run)
     if head is None:
-        head = heads[entry.run] = _Head(len(heads) + 1, 0, 0, salt, seq)
+        head = heads[entry.run] = Head(len(heads) + 1, 0, 0, salt, seq)
     at = round(entry.at.timestamp() * 1000)
     value = None if entry.value is None else _json(entry.value)
     value_sum, prev = value_sum_of(value), head.sum

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import os
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,16 +24,16 @@ from leftoff.errors import (
     JournalMissing,
     OwnershipLost,
 )
-from leftoff.journal.entry import FORMAT, Entry, Tries
+from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.postgres_connection import Connection, Guarded
 from leftoff.journal.postgres_owner import PostgresOwner
 from leftoff.journal.postgres_server import (
+    INDEXES,
     PATIENCE,
     POSTGRES,
-    SCHEMA,
     check_durability,
     connect,
-    header_sum,
+    create_tables,
     read_header,
     redacted,
     translated,
@@ -268,12 +267,7 @@ class PostgresStore:
         connection.own("SELECT pg_advisory_xact_lock(hashtext('leftoff'), 0)")
         journal_id = read_header(lambda sql, given: connection.own(sql, given).fetchall(), self.url)
         if journal_id is None:
-            journal_id, created = secrets.token_hex(8), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            missing = connection.own("SELECT 1 FROM pg_namespace WHERE nspname = 'leftoff'").fetchone() is None
-            for sql in SCHEMA[0 if missing else 1 :]:
-                connection.own(sql)
-            header = (FORMAT, journal_id, created, header_sum(FORMAT, journal_id, created))
-            connection.own("INSERT INTO leftoff.journal (format, id, created, sum) VALUES (?, ?, ?, ?)", header)
+            journal_id = create_tables(connection.own, INDEXES)
         connection.end_transaction()
         return journal_id
 

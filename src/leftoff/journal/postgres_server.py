@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 from zlib import crc32
 
 import psycopg
@@ -33,6 +35,7 @@ from leftoff.errors import (
     UsageError,
 )
 from leftoff.journal.entry import FORMAT
+from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.rows import IS_FATE, IS_NAMED, Dialect, Fetch
 from leftoff.journal.store import Durability
 
@@ -50,6 +53,8 @@ SCHEMA: Final = (
   kind text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, value text, value_sum bigint NOT NULL,
   prev bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (run, seq))""",
     "CREATE SEQUENCE leftoff.seq",
+)
+INDEXES: Final = (
     f"CREATE INDEX fate ON leftoff.entry (run, left(key, {_INDEXED}), seq) WHERE {IS_FATE.format('')}",
     f"CREATE INDEX named ON leftoff.entry (run, kind, left(key, {_INDEXED}), seq) WHERE {IS_NAMED}",
 )
@@ -88,6 +93,20 @@ def redacted(url: str) -> str:
     without = re.sub(r"^([^:/]+://[^:@/?]*):[^/?]*@", r"\1@", url)
     without = re.sub(r"([?&])(?:ssl)?password=[^&]*&?", r"\1", without)
     return without.rstrip("?&")
+
+
+def spelled_out(url: str) -> str:
+    """Return a URL without passwords that names the same database wherever it is read: defaults are written out."""
+    connection = connect(Guarded, url)
+    try:
+        given, info = psycopg.conninfo.conninfo_to_dict(url), connection.info
+        host, port = str(given.get("host") or info.host), str(given.get("port") or info.port)
+        user, name = quote(str(given.get("user") or info.user), ""), quote(info.dbname, "")
+    finally:
+        connection.close_for_good()
+    if re.fullmatch(r"[\w.-]+", host):
+        return f"postgresql://{user}@{host}:{port}/{name}"
+    return f"postgresql://{user}@/{name}?host={quote(host, '')}&port={quote(port, '')}"
 
 
 def connect(kind: type[Connection], url: str, *, reading: bool = False, patience: float = 0.0) -> Connection:
@@ -248,6 +267,20 @@ def read_header(fetch: Fetch, place: str) -> str | None:
     if len(rows) != 1 or header_sum(*rows[0][:3]) != rows[0][3]:
         raise damaged(place, "the journal's header is not what was written")
     return str(rows[0][1])
+
+
+def create_tables(own: Callable[..., psycopg.Cursor[Any]], more: Sequence[str] = ()) -> str:
+    """Create an empty journal in the open transaction, with the statements that come behind its tables.
+
+    Return its id.
+    """
+    journal_id, created = secrets.token_hex(8), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    missing = own("SELECT 1 FROM pg_namespace WHERE nspname = 'leftoff'").fetchone() is None
+    for sql in (*SCHEMA[0 if missing else 1 :], *more):
+        own(sql)
+    header = (FORMAT, journal_id, created, header_sum(FORMAT, journal_id, created))
+    own("INSERT INTO leftoff.journal (format, id, created, sum) VALUES (?, ?, ?, ?)", header)
+    return journal_id
 
 
 def header_sum(version: int, journal_id: str, created: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,12 @@ def is_server(url: str) -> bool:
     return url.startswith(("postgresql://", "postgres://"))
 
 
+def require_psycopg() -> None:
+    """Raise `MissingExtra` where journals on a server cannot be reached."""
+    if importlib.util.find_spec("psycopg") is None:
+        raise MissingExtra("a journal in PostgreSQL needs psycopg: pip install 'leftoff[postgres]'")
+
+
 def make_store(place: str | os.PathLike[str], durability: Durability, *, create: bool = True) -> Store:
     """Return the store for a place."""
     if durability not in ("power", "process"):
@@ -59,12 +66,9 @@ def make_store(place: str | os.PathLike[str], durability: Durability, *, create:
     if url == "memory:":
         return MemoryStore(url, "process")
     if is_server(url):
-        try:
-            from leftoff.journal.postgres import PostgresStore
-        except ModuleNotFoundError as error:
-            if error.name != "psycopg":
-                raise
-            raise MissingExtra("a journal in PostgreSQL needs psycopg: pip install 'leftoff[postgres]'") from error
+        require_psycopg()
+        from leftoff.journal.postgres import PostgresStore
+
         store = PostgresStore(url, durability)
         if not create:
             store.require()
@@ -147,8 +151,9 @@ class Journal:
     def copy(self, target: str | os.PathLike[str]) -> Copied:
         """Copy what the journal holds at this instant to ``target``, which appears complete and durable, or not at all.
 
-        target: a new ``*.jsonl`` or ``*.db``. Between two SQLite files the user's own tables come along, otherwise only
-        the journal does. Raises UsageError where something is there already or there is nothing to copy.
+        target: a new ``*.jsonl`` or ``*.db``, or the ``postgresql://…`` of a database that holds no journal. Between
+        two SQLite files the user's own tables come along, otherwise only the journal does. Raises UsageError where
+        something is there already or there is nothing to copy.
         """
         from leftoff.work.copy import copy
 
