@@ -56,8 +56,8 @@ def move(source, target):
     leftoff.work.copy.move(source, target)
 
 
-def killed_at_statement(function, source, target, number):
-    """Copy or move, and die before the statement of that number that is sent to a PostgreSQL server."""
+def counting_statements(function, source, target, number):
+    """Copy or move, and die before the statement of that number that is sent to a PostgreSQL server; print how many."""
     from leftoff.journal.postgres_connection import Guarded
 
     own, sent = Guarded.own, itertools.count()
@@ -69,3 +69,4 @@ def killed_at_statement(function, source, target, number):
 
     Guarded.own = counted
     {"copy": copy, "move": move}[function](source, target)
+    print(next(sent))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import sqlite3
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,13 @@ from leftoff.journal.entry import moved_to, to_datetime
 from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.postgres_copying import appearing_in
 from leftoff.testing.kills import ForkServer
-from leftoff.work.copy import Copied, copy, move
+from leftoff.work.copy import Copied, move
 from tests.postgres import Server
 from tests.work import copied
 from tests.work.test_copy import answers, refuses, same
 
 SOURCES = ["a.jsonl", "a.db", "postgresql:///"]
 from_anywhere = pytest.mark.parametrize("source", SOURCES)
-with_both = pytest.mark.parametrize("function", ["copy", "move"])
 
 
 @pytest.fixture
@@ -126,7 +125,9 @@ def test_damage_is_not_copied(target: str) -> None:
     """A row that changed is found by the copy, which then does not appear; the moved journal goes on where it was."""
     copied.make("a.db")
     with closing(sqlite3.connect("a.db")) as connection:
-        connection.execute("UPDATE leftoff_entry SET value = '{\"of\":\"other\"}' WHERE key = 'item-0' AND kind = 'done'")
+        connection.execute(
+            "UPDATE leftoff_entry SET value = '{\"of\":\"other\"}' WHERE key = 'item-0' AND kind = 'done'"
+        )
         connection.execute("CREATE TABLE large (data BLOB)")
         connection.execute("INSERT INTO large VALUES (zeroblob(2000000))")  # so that opening does not check it whole
         connection.commit()
@@ -175,7 +176,7 @@ def test_the_place_in_a_mark_means_the_same_elsewhere(target: str, monkeypatch: 
 
 @pytest.mark.parametrize("place", ["b.db", "postgres"])
 def test_a_strange_journal_is_not_taken_for_the_copy(place: str, target: str) -> None:
-    """Where a move was interrupted and another journal came to be at its target, the move is refused, not called done."""
+    """Where a move was interrupted and another journal came to be at its target, the move is refused."""
     place = target if place == "postgres" else place
     copied.make("a.jsonl")
     move("a.jsonl", place)
@@ -185,7 +186,7 @@ def test_a_strange_journal_is_not_taken_for_the_copy(place: str, target: str) ->
     else:
         Path(place).unlink()
     copied.make(place)
-    with pytest.raises(UsageError, match="already|exists"):
+    with pytest.raises(UsageError, match=r"already|exists"):
         move("a.jsonl", place)
     assert refuses("a.jsonl")
 
@@ -195,81 +196,92 @@ def check(function: str, source: str, target: str, expected: dict[str, Any], whe
     there = tables(target) != []
     if there:
         assert same(answers(target), expected), where
-        if function == "move":
-            assert refuses(source), where
+        assert moved(source) == (function == "move"), where
     return there
 
 
-@with_both
-@from_anywhere
-def test_killed_at_every_statement(function: str, source: str, target: str, postgres: Server) -> None:
-    """Killed before each statement to the server or around each write to a file: one journal goes on, and the same call
-    finishes it."""
-    with ForkServer(Path(copied.__file__)) as server:
-        boundary, number, ends = 0, 0, 0
-        copied.make(source)
-        expected = answers(source)
-        while ends < 2:
-            postgres.second()
-            if source.startswith("postgresql:"):
-                postgres.clean()
-            here = f"{number}-{boundary}-{source}" if "://" not in source else source
-            server.run("make", here)
-            if not ends:
-                end = server.run("killed_at_statement", function, here, target, number)
-                number += 1
-            else:
-                end = server.run(function, here, target, boundary=boundary)
-                boundary += 1
-            assert end.killed or end.code == 0, end
-            ends += not end.killed
-            there = check(function, here, target, expected, (number, boundary))
-            if function == "move" or not there:
-                assert server.run(function, here, target).code == 0, (number, boundary)
-            assert same(answers(target), expected)
-            assert refuses(here) == (function == "move")
-            assert not refuses(target)
-    assert number > 15
+def moved(source: str) -> bool:
+    """Whether each run of a journal says that it goes on elsewhere."""
+    with leftoff.open(source) as journal:
+        return all(moved_to(journal.store.latest(name, "owner")) for name in journal.runs())
 
 
-@with_both
-@from_anywhere
-def test_a_backend_killed_at_every_statement(
-    function: str, source: str, target: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whichever session the server ends, before whichever statement: the copy is whole or not there, and again is enough."""
+def take_back(source: str) -> None:
+    """Own the runs of a journal anew, as a move does that was interrupted: it goes on there."""
+    with leftoff.open(source) as journal:
+        for name in journal.runs():
+            journal.store.own(name)
+
+
+def sample(count: int, thorough: bool) -> list[int]:
+    """Choose which of so many places are struck: all, or every eighth from a random one on."""
+    start = random.SystemRandom().randrange(8)
+    print("from place", start)
+    return list(range(count)) if thorough else list(range(start, count, 8))
+
+
+strikes = pytest.mark.parametrize(
+    ("function", "source", "thorough"),
+    [("move", source, False) for source in SOURCES]
+    + [pytest.param(f, source, True, marks=pytest.mark.prove) for f in ("copy", "move") for source in SOURCES],
+)
+
+
+@strikes
+def test_killed_at_every_statement(function: str, source: str, thorough: bool, target: str, postgres: Server) -> None:
+    """Killed before any statement to a server or around any write to a file: the same call finishes it, one goes on."""
     copied.make(source)
     expected = answers(source)
-    number, sent = 0, [""]
-    call = {"copy": _copy, "move": move}[function]
-    while len(sent) > number - 1:
-        postgres.second()
-        if source.startswith("postgresql:"):
-            postgres.clean()
-        here = f"{number}-{source}" if "://" not in source else source
-        copied.make(here)
+    with ForkServer(Path(copied.__file__)) as server:
+        statements = int(server.run("counting_statements", function, source, target, -1).output)
+        postgres.clean(target)
+        take_back(source)
+        calls = server.run(function, source, target).calls if "://" not in source else 0
+        assert statements > 15
+        places = [("statement", number) for number in sample(statements, thorough)]
+        places += [("boundary", number) for number in sample(2 * calls, thorough)]
+        for kind, number in places:
+            postgres.clean(target)
+            take_back(source)
+            if kind == "statement":
+                end = server.run("counting_statements", function, source, target, number)
+            else:
+                end = server.run(function, source, target, boundary=number)
+            assert end.killed or (kind == "boundary" and end.code == 0), (kind, number, end)
+            there = check(function, source, target, expected, (kind, number))
+            if function == "move" or not there:
+                assert server.run(function, source, target).code == 0, (kind, number)
+            assert same(answers(target), expected), (kind, number)
+            assert moved(source) == (function == "move"), (kind, number)
+
+
+@strikes
+def test_a_backend_killed_at_every_statement(
+    function: str, source: str, thorough: bool, target: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever session ends before whichever statement, the copy is whole or not there, and again is enough."""
+    copied.make(source)
+    expected = answers(source)
+    call = {"copy": copied.copy, "move": move}[function]
+    with monkeypatch.context() as patch:
+        statements = len(_strike_at(patch, -1, postgres, call, source, target))
+    assert statements > 15
+    for number in sample(statements, thorough):
+        postgres.clean(target)
+        take_back(source)
         with monkeypatch.context() as patch:
-            sent = _strike_at(patch, number, postgres)
-            try:
-                call(here, target)
-            except JournalUnreachable:
-                pass
-        there = check(function, here, target, expected, number)
+            _strike_at(patch, number, postgres, call, source, target)
+        there = check(function, source, target, expected, number)
         if function == "move" or not there:
-            call(here, target)
+            call(source, target)
         assert same(answers(target), expected), number
-        assert refuses(here) == (function == "move"), number
-        number += 1
-    assert number > 15
+        assert moved(source) == (function == "move"), number
 
 
-def _copy(source: str, target: str) -> None:
-    with leftoff.open(source) as journal:
-        journal.copy(target)
-
-
-def _strike_at(monkeypatch: pytest.MonkeyPatch, number: int, server: Server) -> list[str]:
-    """End the session before the statement of that number; return what will have been sent."""
+def _strike_at(
+    monkeypatch: pytest.MonkeyPatch, number: int, server: Server, call: Callable[..., object], *places: str
+) -> list[str]:
+    """Copy or move; end the session before the statement of that number. Return what was sent."""
     sent: list[str] = []
     own = Guarded.own
 
@@ -281,6 +293,8 @@ def _strike_at(monkeypatch: pytest.MonkeyPatch, number: int, server: Server) -> 
         return own(self, sql, parameters)
 
     monkeypatch.setattr(Guarded, "own", counted)
+    with suppress(JournalUnreachable):
+        call(*places)
     return sent
 
 

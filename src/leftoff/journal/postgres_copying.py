@@ -77,7 +77,9 @@ class Making:
             for sql in INDEXES:
                 self._own(sql)
             self._own("SELECT setval('leftoff.seq', ?)", (seq,))
-            self._own("ANALYZE leftoff.entry")  # nobody has looked at its size yet, and everything below is planned by it
+            self._own(
+                "ANALYZE leftoff.entry"
+            )  # nobody has looked at its size yet, and everything below is planned by it
             for name, head in heads.items():
                 self._add_run(name, head, rows)
         return seq
@@ -148,7 +150,8 @@ def _commit(connection: Guarded, making: Making, url: str) -> None:
         _lock(looking)
         if read_header(looking.fetch, looking.place) != making.journal_id:
             raise JournalUnreachable(
-                f"{making.place}: the connection was lost before the copy was committed; nothing of it is kept: start again"
+                f"{making.place}: the connection was lost before the copy was committed; nothing of it is"
+                " kept: start again"
             )
     finally:
         again.close_for_good()
