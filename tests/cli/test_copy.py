@@ -4,6 +4,7 @@ from pathlib import Path
 
 import leftoff
 from tests.cli.conftest import call, fates
+from tests.postgres import Server
 
 
 def test_a_copy_is_told_in_one_line(ingest: str) -> None:
@@ -46,3 +47,19 @@ def test_a_journal_in_use_is_copied_and_not_moved(ingest: str) -> None:
             assert call("copy", ingest, "copy.db").code == 0
     assert fates("copy.db")[0] == ["a", "c", "e"]
     assert call("copy", "none.jsonl", "other.db").code == 1
+
+
+def test_a_journal_is_moved_into_postgresql(ingest: str, postgres: Server) -> None:
+    """A URL is a target like a file; where it went is told without the password, and a second journal is refused."""
+    url = postgres.url.replace("postgres@", "postgres:s3cret@")
+    told = call("copy", ingest, url, "--move")
+    assert told.out.endswith("the work goes on there\n")
+    assert fates(url)[0] == ["a", "c", "e"]
+    where = call("status", ingest).out
+    assert f"moved to {postgres.url}" in where
+    assert "s3cret" not in where + told.out
+    assert call("copy", ingest, postgres.url, "--move").out.endswith("before\n")
+    assert call("copy", postgres.url, "copy.jsonl").code == 0
+    refused = call("copy", "copy.jsonl", postgres.url)
+    assert refused.code == 2
+    assert "holds a journal already" in refused.err

@@ -16,7 +16,7 @@ from leftoff.errors import (
 )
 from leftoff.journal.entry import Draft
 from leftoff.journal.postgres_connection import refusal_of
-from leftoff.journal.postgres_server import redacted
+from leftoff.journal.store import redacted
 from tests.postgres import Server
 
 ENDING = [

@@ -6,6 +6,7 @@ import click
 
 from leftoff.cli.arguments import json_option
 from leftoff.cli.text import echo_json, plural, printable
+from leftoff.journal.store import redacted
 from leftoff.work.copy import move as move_journal
 from leftoff.work.journal import open as open_journal
 
@@ -18,15 +19,17 @@ from leftoff.work.journal import open as open_journal
 def copy(source: str, target: str, move: bool, as_json: bool) -> None:
     """Copy a journal, also while it is being written.
 
-    DST is a new file; its suffix chooses the format. It holds what SRC held at one instant, and appears complete and
-    durable, or not at all. Between two SQLite files your own tables come along, otherwise only the journal does. A
-    --move that was interrupted is finished by the same command.
+    DST is a new file, whose suffix chooses the format, or the postgresql:// URL of a database that holds no journal
+    yet. It holds what SRC held at one instant, and appears complete and durable, or not at all. Between two SQLite
+    files your own tables come along, otherwise only the journal does. A --move that was interrupted is finished by the
+    same command.
     """
     if move:
         copied = move_journal(source, target)
     else:
         with open_journal(source, create=False) as journal:
             copied = journal.copy(target)
+    source, target = redacted(source), redacted(target)
     if as_json:
         echo_json({"source": source, "target": target, "moved": move, **copied._asdict()})
     elif move and not copied.entries:

@@ -35,12 +35,11 @@ from leftoff.journal.postgres_server import (
     connect,
     create_tables,
     read_header,
-    redacted,
     translated,
 )
 from leftoff.journal.rows import Rows, RunRow
 from leftoff.journal.shard import WHOLE, Shard
-from leftoff.journal.store import Damage, Durability
+from leftoff.journal.store import Damage, Durability, redacted
 
 _SOON = 1.0  # seconds: so long the server may take to notice that a client has died
 

@@ -29,11 +29,10 @@ from leftoff.journal.postgres_server import (
     connect,
     create_tables,
     read_header,
-    redacted,
     translated,
 )
 from leftoff.journal.rows import IS_FATE, Rows, RunRow
-from leftoff.journal.store import Durability
+from leftoff.journal.store import Durability, redacted
 
 _LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtext('leftoff'), 0)"
 _ADD_RUN: Final = "INSERT INTO leftoff.run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

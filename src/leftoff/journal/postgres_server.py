@@ -37,7 +37,7 @@ from leftoff.errors import (
 from leftoff.journal.entry import FORMAT
 from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.rows import IS_FATE, IS_NAMED, Dialect, Fetch
-from leftoff.journal.store import Durability
+from leftoff.journal.store import Durability, redacted
 
 _INDEXED: Final = 600  # characters of a key in an index: a row of an index has at most 2,704 bytes
 SCHEMA: Final = (
@@ -86,13 +86,6 @@ _READING: Final = {
 
 Connection = TypeVar("Connection", bound="psycopg.Connection[Any]")
 PATIENCE: Final = 30.0  # seconds: how long a server that restarts is waited for, and a lock of a client that is gone
-
-
-def redacted(url: str) -> str:
-    """Return a URL without its passwords, as it may be shown."""
-    without = re.sub(r"^([^:/]+://[^:@/?]*):[^/?]*@", r"\1@", url)
-    without = re.sub(r"([?&])(?:ssl)?password=[^&]*&?", r"\1", without)
-    return without.rstrip("?&")
 
 
 def spelled_out(url: str) -> str:

@@ -7,6 +7,7 @@ keys, and `Owner.marks` takes many keys so that a round trip is paid once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -16,6 +17,13 @@ from leftoff.journal.shard import WHOLE, Shard
 Durability = Literal["power", "process"]
 Mark = int
 """The fate of a key in one number: 0 none, +n done, -n dead, where n (from 1) is the place of the concluding entry."""
+
+
+def redacted(url: str) -> str:
+    """Return a URL without its passwords, as it may be shown."""
+    without = re.sub(r"^([^:/]+://[^:@/?]*):[^/?]*@", r"\1@", url)
+    without = re.sub(r"([?&])(?:ssl)?password=[^&]*&?", r"\1", without)
+    return without.rstrip("?&")
 
 
 class Damage(NamedTuple):
