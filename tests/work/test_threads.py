@@ -167,19 +167,42 @@ def test_an_input_that_waits_holds_nothing_up(place):
 
 
 @everywhere
+def test_an_input_is_asked_for_as_many_items_as_there_are_free_workers(place):
+    """While every worker has an item nothing more is asked of a generator; one that is free costs one item."""
+    pulled: list[int] = []
+    inside, seen = threading.Barrier(3), []
+
+    def source() -> Iterator[int]:
+        for n in range(9):
+            pulled.append(n)
+            yield n
+
+    def work(n: int) -> int:
+        inside.wait(timeout=30)  # all three workers have an item
+        seen.append(len(pulled))
+        inside.wait(timeout=30)
+        return n
+
+    with Lives(place).open() as journal:
+        assert [o.value for o in journal.run("r").map(work, source(), workers=3)] == list(range(9))
+    assert seen == [3] * 3 + [6] * 3 + [9] * 3
+
+
+@everywhere
 def test_an_input_that_raises_ends_the_loop_with_all_before_it_done(place):
     """What a generator raises comes out as it is, once what was in flight is committed."""
 
-    def source() -> Iterator[str]:
-        yield from "abcd"
+    def source(length: int) -> Iterator[str]:
+        yield from "abcdefgh"[:length]
         raise OSError("the service went away")
 
     with Lives(place).open() as journal:
-        run = journal.run("r")
-        with pytest.raises(OSError, match="went away"):
-            list(run.map(str, source(), workers=2))
-        assert sorted(run.keys("done")) == ["a", "b", "c", "d"]
-        assert run.report().open == 0
+        for length in range(9):
+            run = journal.run(f"r{length}")
+            with pytest.raises(OSError, match="went away"):
+                list(run.map(str, source(length), workers=3))
+            assert sorted(run.keys("done")) == list("abcdefgh"[:length])
+            assert run.report().open == 0
 
 
 @everywhere

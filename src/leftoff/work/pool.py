@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -26,12 +27,18 @@ class Event(NamedTuple):
 class Pool:
     """Call one function in some threads; what comes back comes back as events."""
 
-    def __init__(self, function: Callable[[Any], Any], workers: int, run_id: str) -> None:
-        """Start the threads. They are daemons: a second Ctrl-C leaves without them."""
+    def __init__(
+        self, function: Callable[[Any], Any], workers: int, run_id: str, idle: Callable[[], None] | None = None
+    ) -> None:
+        """Start the threads. They are daemons: a second Ctrl-C leaves without them.
+
+        idle: called in a worker's thread when it has finished an item.
+        """
         self.events: SimpleQueue[Event] = SimpleQueue()
         self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
         self._function = function
         self._run_id = run_id
+        self._idle = idle
         self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
         for thread in self._threads:
             thread.start()
@@ -52,6 +59,8 @@ class Pool:
             except BaseException as error:  # noqa: BLE001  # the owner decides what it means, whatever it is
                 event = Event("finished", key, None, None, error)
             hand.key = None
+            if event.error is None and self._idle is not None:
+                self._idle()
             self.events.put(event)
 
     def wait(self, timeout: float | None) -> list[Event]:
@@ -75,7 +84,7 @@ class Pool:
 
 
 class Feed:
-    """Bring the items of an input, one at a time and never ahead of need.
+    """Bring the items of an input, never more of them than were asked for.
 
     An input that may make us wait is asked in a thread of its own, so that what finishes meanwhile can be committed.
     """
@@ -83,37 +92,52 @@ class Feed:
     def __init__(self, items: Iterable[Any], events: SimpleQueue[Event]) -> None:
         """Begin with nothing asked for."""
         self.ended = False
-        self.asked = False  # an event will bring the next item, or the end
+        self.error: BaseException | None = None  # what the input raised, until it is raised here
+        self.asked = 0  # so many items are still to come as events, or the end before them
         self._source: Iterator[Any] = iter(items)
         self._events = events
         self._permits = threading.Semaphore(0)
+        self._counting = threading.Lock()  # of what was asked
         self._stopped = False
         self._at_hand = is_at_hand(items)
         if not self._at_hand:
             threading.Thread(target=self._pull, name="leftoff-input", daemon=True).start()
 
-    def ask(self) -> list[Any]:
-        """Return the next item in a list, or an empty one: the input has ended, or an ``item`` event will bring it."""
-        if self.ended or self.asked:
+    def ask(self, count: int) -> list[Any]:
+        """Return the next items, at most ``count``; none where the input has ended, or where events will bring them.
+
+        Raise what the input raised, now that all before it was taken.
+        """
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        if self.ended:
             return []
-        if not self._at_hand:
-            self.asked = True
-            self._permits.release()
-            return []
-        for item in self._source:
-            return [item]
-        self.ended = True
+        if self._at_hand:
+            items = list(islice(self._source, count))
+            self.ended = len(items) < count
+            return items
+        with self._counting:
+            more, self.asked = count - self.asked, max(count, self.asked)
+        if more > 0:
+            self._permits.release(more)
         return []
 
+    def ask_one_more(self) -> None:
+        """Ask an input that may make us wait for one item more, from any thread."""
+        with self._counting:
+            if self.ended or self._at_hand:
+                return
+            self.asked += 1
+        self._permits.release()
+
     def take(self, event: Event) -> list[Any]:
-        """Take in an event of the input; raise what the input raised."""
-        self.asked = False
-        if event.what == "item":
-            return [event.value]
-        self.ended = True
-        if event.error is not None:
-            raise event.error
-        return []
+        """Take in an event of the input: return the item, if it is one."""
+        with self._counting:
+            self.ended = event.what != "item"
+            self.asked = 0 if self.ended else self.asked - 1
+        self.error = event.error
+        return [] if self.ended else [event.value]
 
     def stop(self) -> None:
         """Ask for nothing more; the thread ends, now or when the input gives it back."""

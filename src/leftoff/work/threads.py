@@ -57,7 +57,7 @@ class Threads:
     def __init__(self, run: Run, walk: Pass, how: How, items: Iterable[Any], workers: int, ordered: bool) -> None:
         """Start the workers; nothing is asked of the input yet."""
         self.run, self.walk, self.how, self.workers, self.ordered = run, walk, how, workers, ordered
-        self.pool = Pool(how.function, workers, run.run_id)
+        self.pool = Pool(how.function, workers, run.run_id, self._ask_early)
         self.feed = Feed(items, self.pool.events)
         self.mark_of = Lookup(walk.owner).mark
         self.working: dict[str, Flight] = {}  # with the workers
@@ -109,18 +109,21 @@ class Threads:
                 if self._may_go():
                     starts[flight.key] = self.waiting.pop(flight.key)
         while (others := len(self.working) + len(self.waiting) + len(starts)) < self.workers:
-            self.next = new = self.next or self._new(starts)
+            self.next = new = self.next or self._new(starts, self.workers - others)
             if new is None or not self._may_enter(new, others, starts) or not self._may_go():
                 break
             starts[new.key] = new
             self.next = None
         return starts
 
-    def _new(self, starts: dict[str, Flight]) -> Flight | None:
-        """Take items in until one is new; None where the input brings none now, or enough outcomes wait already."""
+    def _new(self, starts: dict[str, Flight], places: int) -> Flight | None:
+        """Take items in until one is new; None where the input brings none now, or enough outcomes wait already.
+
+        places: how many are free. So many items are asked for; where a rate decides when one may start, one.
+        """
         while len(self.ready) < _LOOK_AHEAD * self.workers:
             if not self.arrived:
-                self.arrived.extend(self.feed.ask())
+                self.arrived.extend(self.feed.ask(places if self.walk.limiter is None else 1))
             if not self.arrived:
                 return None
             item = self.arrived.popleft()
@@ -144,6 +147,15 @@ class Threads:
                     return Flight(key, item, self.numbers - 1, tries)
                 self._put(buried(self.run, key, item))
         return None
+
+    def _ask_early(self) -> None:
+        """Ask for what follows an item that a worker, whose thread this is, has just finished.
+
+        So it has come when the owner commits the one's `done`, and its `started` is in the same commit.
+        """
+        stopping = self.draining or self.fatal is not None or self.walk.guard.asked is not None
+        if not stopping and self.walk.limiter is None and len(self.ready) < _LOOK_AHEAD * self.workers:
+            self.feed.ask_one_more()
 
     def _put(self, outcome: Outcome[Any, Any]) -> None:
         self.ready[self.numbers] = outcome
@@ -249,7 +261,8 @@ class Threads:
                 yield self.ready.pop(next(iter(self.ready)))
 
     def _is_over(self) -> bool:
-        return self.feed.ended and not (self.working or self.waiting or self.next or self.arrived or self.ready)
+        left = self.working or self.waiting or self.next or self.arrived or self.ready or self.feed.error
+        return self.feed.ended and not left
 
     def _patience(self) -> float | None:
         """Return for how long nothing but an event can change anything; None for as long as it takes."""
@@ -263,7 +276,7 @@ class Threads:
     def _wait(self, timeout: float | None) -> None:
         events = self.pool.wait(timeout)
         self.finished.extend(event for event in events if event.what == "finished")
-        for event in events:  # last: what the input raises comes out here, and must not take an outcome with it
+        for event in events:
             if event.what != "finished":
                 self.arrived.extend(self.feed.take(event))
 
