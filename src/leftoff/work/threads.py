@@ -101,8 +101,8 @@ class Threads:
 
     # -- fill ----------------------------------------------------------------------------------------------------
 
-    def _fill(self) -> dict[str, Flight]:
-        starts: dict[str, Flight] = {}
+    def _fill(self, starts: dict[str, Flight]) -> None:
+        """Add what may start now. What the input raises comes out here, behind all that it brought before."""
         if self.waiting:
             now = time.monotonic()
             for flight in [flight for flight in self.waiting.values() if flight.due <= now]:
@@ -114,7 +114,6 @@ class Threads:
                 break
             starts[new.key] = new
             self.next = None
-        return starts
 
     def _new(self, starts: dict[str, Flight], places: int) -> Flight | None:
         """Take items in until one is new; None where the input brings none now, or enough outcomes wait already.
@@ -190,8 +189,8 @@ class Threads:
         starts: dict[str, Flight] = {}
         if guard.asked is None and self.fatal is None and not self.draining:
             try:
-                starts = self._fill()
-            except BaseException as error:  # noqa: BLE001  # whatever the input or its keys raise: first commit what is finished
+                self._fill(starts)
+            except BaseException as error:  # noqa: BLE001  # whatever the input or its keys raise: first commit what is finished and what came before
                 self.fatal = error
         guard.hand = _name(self.working or starts, len(self.working) + len(starts) + len(drafts))
         if drafts or starts:
