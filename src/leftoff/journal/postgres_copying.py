@@ -76,9 +76,7 @@ class Making:
             for sql in INDEXES:
                 self._own(sql)
             self._own("SELECT setval('leftoff.seq', ?)", (seq,))
-            self._own(
-                "ANALYZE leftoff.entry"
-            )  # nobody has looked at its size yet, and everything below is planned by it
+            self._own("ANALYZE leftoff.entry")  # or the checks below are planned for an empty table
             for name, head in heads.items():
                 self._add_run(name, head, rows)
         return seq
