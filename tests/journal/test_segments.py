@@ -66,7 +66,7 @@ def test_a_writer_writes_its_own_file_and_changes_no_other(tmp_path: Path) -> No
     store = SegmentsStore(folder)
     assert list(store.keys("r", "done")) == ["a", "b"]
     assert [(entry.seq, entry.kind, entry.key) for entry in store.entries("r") if entry.key] == [
-        (3, "started", "a"), (4, "done", "a"), (7, "started", "b"), (8, "done", "b")
+        (3, "started", "a"), (4, "done", "a"), (6, "started", "b"), (7, "done", "b")
     ]  # fmt: skip
     store.close()
 
@@ -361,7 +361,7 @@ def test_thousands_of_writers_need_no_open_files(tmp_path: Path) -> None:
         owner = store.own("r")
         owner.commit([done("last")])
         assert store.counts("r") == (121, 0)
-        assert len(list(store.entries("r"))) == 3 * 121
+        assert len(list(store.entries("r"))) == 2 * 121 + 1  # the run's header is told once
         store.close()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -399,7 +399,7 @@ def test_a_reader_follows_all_writers(tmp_path: Path) -> None:
         (first if number % 2 else second).commit([done(f"k{number}")])
         seen += [(entry.seq, entry.key) for entry in reader.entries("r", seen[-1][0] if seen else 0)]
     assert [key for _, key in seen if key] == [f"k{number}" for number in range(6)]
-    assert [seq for seq, _ in seen] == list(range(1, len(seen) + 1))
+    assert [seq for seq, _ in seen] == sorted({seq for seq, _ in seen})
     assert [(entry.seq, entry.key) for entry in reader.entries("r")] == seen
     newest = reader.newest("r")
     assert newest is not None

@@ -21,8 +21,11 @@ from tests.work import copied
 PROGRAM = Path(copied.__file__)
 PAIRS = [(source, target) for source in ("a.jsonl", "a.db") for target in ("b.jsonl", "b.db")]
 PAIRS += [("postgresql:///", "b.jsonl"), ("postgresql:///", "b.db")]
+PAIRS += [("a/", "b.jsonl"), ("a/", "b.db"), ("a.jsonl", "b/"), ("a.db", "b/"), ("a/", "b/"), ("postgresql:///", "b/")]
 pairs = pytest.mark.parametrize(("source", "target"), PAIRS)
-on_files = pytest.mark.parametrize(("source", "target"), PAIRS[:4])
+on_files = pytest.mark.parametrize(
+    ("source", "target"), [*PAIRS[:4], ("a/", "b.jsonl"), ("a.jsonl", "b/"), ("a/", "b/")]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,11 @@ def answers(place: str) -> dict[str, Any]:
         }
 
 
+def content(place: str) -> dict[str, bytes]:
+    files = Path(place).iterdir() if place.endswith("/") else [Path(place)]
+    return {file.name: file.read_bytes() for file in files}
+
+
 def is_move(entry: leftoff.Entry) -> bool:
     return entry.kind == "owner"
 
@@ -63,7 +71,8 @@ def test_a_copy_answers_as_the_original(source: str, target: str) -> None:
     before = answers(source)
     with leftoff.open(source) as journal:
         done = journal.copy(target)
-    assert sorted(path.name for path in Path().glob("b.*")) == [target, f"{target}.lock"]
+    name = target.rstrip("/")
+    assert sorted(path.name for path in Path().glob("b*")) == [name, f"{name}.lock"]
     assert answers(target) == before == answers(source)
     assert done.runs == list(copied.RUNS)
     assert done.entries == len(list(leftoff.open(source).entries()))
@@ -71,7 +80,7 @@ def test_a_copy_answers_as_the_original(source: str, target: str) -> None:
     if done.tables:
         with closing(sqlite3.connect(target)) as connection:
             assert connection.execute("SELECT key FROM made").fetchall() == [("with-a-row",)] * len(copied.RUNS)
-    assert Path(target).stat().st_mode & 0o777 == 0o600
+    assert Path(target).stat().st_mode & 0o777 == (0o700 if target.endswith("/") else 0o600)
 
 
 @pairs
@@ -137,9 +146,11 @@ def test_what_cannot_be_copied_is_refused_untouched() -> None:
             ("stale.db", leftoff.UsageError),
             ("progress.txt", leftoff.UsageError),
             ("memory:", leftoff.UsageError),
+            ("there.db/", leftoff.UsageError),
+            ("nowhere/b/", JournalMissing),
             ("nowhere/b.db", JournalMissing),
         ]:
-            with pytest.raises(error, match=target.partition(":")[0]):
+            with pytest.raises(error, match=target.partition(":")[0].rstrip("/")):
                 journal.copy(target)
     assert Path("there.db").read_text() == "mine"
     assert sorted(path.name for path in Path().iterdir()) == ["a.jsonl", "a.jsonl.lock", "stale.db-wal", "there.db"]
@@ -179,9 +190,9 @@ def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
     assert answers(target) == before
     with leftoff.open(target) as journal:
         assert list(journal.run("first").each(copied.ITEMS, progress=False)) == ["item-1", "item-6", "item-7", "item-8"]
-    moved_once = Path(target).read_bytes()
+    moved_once = content(target)
     assert move(source, target).entries == 0
-    assert Path(target).read_bytes() == moved_once
+    assert content(target) == moved_once
     with pytest.raises(JournalMoved, match=target):
         move(source, "elsewhere.jsonl")
 
@@ -231,7 +242,7 @@ def test_killed_at_every_boundary(function: str, source: str, target: str) -> No
             assert same(answers(there), expected), boundary
             assert refuses(here) == (function == "move"), boundary
             assert not refuses(there), boundary
-            assert not list(Path().glob(f"{there}.copying*")), boundary
+            assert not list(Path().glob(f"{there.rstrip('/')}.copying*")), boundary
         assert killed >= calls  # a call that raises, such as a lock that is asked for, has no instant behind it
 
 

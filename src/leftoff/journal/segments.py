@@ -155,9 +155,10 @@ class SegmentsStore:
         self._look()
         self._add_look()
         behind = 0
+        first = {name: segment for segment in reversed(self._list()) for name in segment.created}
         for look in list(self._looks):
             if behind + look.entries > after:
-                parts = [segment.entries(start.offset, end.offset) for segment, start, end in look.parts]
+                parts = [_told_once(segment, start, end, first) for segment, start, end in look.parts]
                 for seq, entry in enumerate(merge(*parts, key=order), start=behind + 1):
                     if seq > after and run in (None, entry.run):
                         yield Entry(seq, entry.run, entry.kind, entry.key, entry.value, entry.at, entry.epoch)
@@ -318,7 +319,7 @@ class SegmentsStore:
                 if not os.path.isdir(self.path):
                     os.mkdir(self.path, 0o700)
                     sync_directory(self.path.parent)
-                _make_header(self.path)
+                make_header(self.path)
         except FileExistsError:
             return  # somebody was quicker
         except DurabilityUnavailable:
@@ -356,9 +357,7 @@ class SegmentsStore:
 
     def _begin(self) -> Appender:
         """Create the file that this process writes to."""
-        host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:60]
-        stamp = re.sub(r"[-:.]", "", time_text(time.time()))
-        name = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        name = new_name()
         try:
             os.close(open_private(self.path / name, os.O_EXCL))
         except OSError as error:
@@ -390,6 +389,20 @@ class SegmentsStore:
             self._appender = None
 
 
+def _told_once(segment: Segment, start: Position, end: Position, first: dict[str, Segment]) -> Iterator[Entry]:
+    """Iterate a part of a segment, without the headers of runs that are told by the ``first`` segment of each."""
+    for entry in segment.entries(start.offset, end.offset):
+        if entry.kind != "created" or first[entry.run] is segment:
+            yield entry
+
+
+def new_name() -> str:
+    """Return a name for a new segment, which tells people when, where and by whom it was begun."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:60]
+    stamp = re.sub(r"[-:.]", "", time_text(time.time()))
+    return f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+
+
 def _read_id(path: Path) -> str:
     """Return the journal's id from its header."""
     data = path.read_bytes()
@@ -404,7 +417,7 @@ def _read_id(path: Path) -> str:
     return match[2].decode()
 
 
-def _make_header(folder: Path) -> None:
+def make_header(folder: Path) -> None:
     """Make the header appear whole, or not at all; raise FileExistsError where somebody else's is there."""
     fields = (FORMAT, secrets.token_hex(8).encode(), time_text(time.time()).encode())
     body = b'{"leftoff":"segments","format":%d,"id":"%s","created":"%s","sum":"' % fields

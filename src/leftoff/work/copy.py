@@ -24,11 +24,12 @@ from leftoff.errors import JournalMissing, JournalMoved, UsageError
 from leftoff.journal.copying import appearing, back_up, write_jsonl, write_sqlite
 from leftoff.journal.entry import Draft, moved_to
 from leftoff.journal.lock import whoami
+from leftoff.journal.segments_copying import appearing_directory
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Owner, Store
 from leftoff.work.journal import SQLITE_SUFFIXES, is_server, make_store, place_text, require_psycopg
 
-_FORMATS: Final = "progress.jsonl (JSON Lines), papers.db (SQLite) or postgresql://… (PostgreSQL)"
+_FORMATS: Final = "progress.jsonl (JSON Lines), papers.db (SQLite), progress/ (segments) or postgresql://… (PostgreSQL)"
 
 
 class Copied(NamedTuple):
@@ -125,15 +126,15 @@ def _mark(store: Store, owner: Owner, place: str) -> None:
 
 def _target(target: str | os.PathLike[str]) -> _Target:
     url = place_text(target)
-    return _in_database(url) if is_server(url) else _as_file(url)
+    if is_server(url):
+        return _in_database(url)
+    return _as_directory(url) if url.endswith(os.sep) else _as_file(url)
 
 
 def _as_file(url: str) -> _Target:
-    path = Path(os.path.realpath(url))
+    path = _new_path(url)
     if url == "memory:" or "://" in url or path.suffix not in (".jsonl", *SQLITE_SUFFIXES):
         raise UsageError(f"{url}: name a new place: {_FORMATS}")
-    if not path.parent.is_dir():
-        raise JournalMissing(f"{url} cannot be created: there is no directory {path.parent}")
 
     @contextmanager
     def appear(source: Store) -> Iterator[Build]:  # noqa: ARG001  # a file is always synced
@@ -141,6 +142,25 @@ def _as_file(url: str) -> _Target:
             yield lambda store: _write_file(store, temporary, path)
 
     return _Target(str(path), str(path), appear)
+
+
+def _as_directory(url: str) -> _Target:
+    path = _new_path(url)
+
+    @contextmanager
+    def appear(source: Store) -> Iterator[Build]:  # noqa: ARG001  # a directory is always synced
+        with appearing_directory(path) as segment:
+            yield lambda store: (write_jsonl(segment, store.entries()), False)
+
+    place = f"{path}{os.sep}"
+    return _Target(place, place, appear)
+
+
+def _new_path(url: str) -> Path:
+    path = Path(os.path.realpath(url))
+    if not path.parent.is_dir():
+        raise JournalMissing(f"{url} cannot be created: there is no directory {path.parent}")
+    return path
 
 
 def _write_file(store: Store, temporary: Path, path: Path) -> tuple[int, bool]:

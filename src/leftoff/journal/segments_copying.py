@@ -1,0 +1,64 @@
+"""Let a directory of segments appear in one step: built beside its name, made durable with all in it, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from leftoff.errors import JournalError, UsageError
+from leftoff.journal.lock import Hold
+from leftoff.journal.segments import HEADER, make_header, new_name
+from leftoff.journal.sync import open_private, sync_directory, sync_file, unwritable
+
+
+@contextmanager
+def appearing_directory(path: Path) -> Iterator[Path]:
+    """Yield the one segment to write the copy to; when the block ends well, its directory gets the name ``path``.
+
+    Raise UsageError where something is at ``path`` already, and JournalBusy while another process builds it.
+    """
+    _refuse_existing(path)
+    hold = Hold(path, 0, f"{path}, which is being made,")
+    temporary = path.with_name(f"{path.name}.copying")
+    try:
+        _refuse_existing(path)
+        try:
+            _remove(temporary)  # what a killed copy left
+            os.mkdir(temporary, 0o700)
+            make_header(temporary)
+            segment = temporary / new_name()
+            fd = open_private(segment, os.O_EXCL)
+            try:
+                yield segment
+                sync_file(fd)
+            finally:
+                os.close(fd)
+            sync_directory(temporary)
+            os.rename(temporary, path)
+            sync_directory(path.parent)
+        except OSError as error:
+            _remove(temporary)
+            if isinstance(error, JournalError):
+                raise
+            raise unwritable(path, error) from error
+        except BaseException:
+            _remove(temporary)
+            raise
+    finally:
+        hold.release()
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists; a copy is made under a new name only: name another, or move it away")
+
+
+def _remove(temporary: Path) -> None:
+    """Remove what a copy left; a directory that holds anything else is not one of ours, and stays."""
+    if os.path.isdir(temporary):
+        for name in os.listdir(temporary):
+            if name.endswith(".jsonl") or HEADER in name:
+                os.unlink(temporary / name)
+        os.rmdir(temporary)
