@@ -16,11 +16,12 @@ from leftoff.prove import trace
 from leftoff.prove.changes import changes, outside
 from leftoff.prove.compare import Difference, Reference, Rules
 from leftoff.prove.folder import changed, refuse_odd_folder, stamps
-from leftoff.prove.instants import Run, plan
+from leftoff.prove.instants import Plan
 from leftoff.prove.journeys import STDOUT, Program
 from leftoff.prove.power import not_durable
 from leftoff.prove.proof import Failure, Proof
 from leftoff.work.progress import Progress
+from leftoff.work.signals import StopGuard
 
 _CLEAN: Final = "clean"
 _AGAIN: Final = "again"
@@ -72,9 +73,11 @@ def prove(
         Rules(compare, (*exclude, *([] if ledger in (None, STDOUT) else [str(ledger)])), ignore, any_order),
         Proof(random.SystemRandom().randrange(10**6) if seed is None else seed, repeats, workers),
     )
+    journeys = range(only, only + 1) if only else range(1, 2 * kills + 1)
     try:
-        campaign.prepare(strace=strace, power=power)
-        campaign.go(range(only, only + 1) if only else range(1, 2 * kills + 1), kills, kills_per_run, progress=progress)
+        with StopGuard():
+            campaign.prepare(strace=strace, power=power)
+            campaign.go(journeys, kills, kills_per_run, progress=progress)
     finally:
         if keep is None and campaign.proof.failure is None:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -110,14 +113,13 @@ def _check(
 
 def _scratch(folder: Path, keep: str | os.PathLike[str] | None) -> Path:
     """Return an empty folder for the copies, outside of the one that is copied."""
-    if keep is None:
-        scratch = Path(tempfile.mkdtemp(prefix="leftoff-prove-")).resolve()
-    else:
-        scratch = Path(keep).resolve()
-        if scratch.exists() and (not scratch.is_dir() or any(scratch.iterdir())):
-            raise UsageError(f"{scratch} is there already and not empty; name a new folder to keep the copies in")
+    scratch = Path(tempfile.gettempdir() if keep is None else keep).resolve()
     if scratch == folder or folder in scratch.parents:
         raise UsageError(f"{scratch} lies inside {folder}, which is copied into it: name another with --keep")
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="leftoff-prove-", dir=scratch))
+    if scratch.exists() and (not scratch.is_dir() or any(scratch.iterdir())):
+        raise UsageError(f"{scratch} is there already and not empty; name a new folder to keep the copies in")
     scratch.mkdir(parents=True, exist_ok=True)
     return scratch
 
@@ -149,7 +151,8 @@ class _Campaign:
         if touched := changed(before, stamps(self.program.folder)):
             raise UsageError(
                 f"{self.program.folder / touched[0]} changed while the program ran in a copy of that folder: it has to"
-                " name its files relative to the folder it is started in, or every run would see those of the others"
+                " name its files relative to the folder it is started in, or every run would see those of the others,"
+                " and nothing else may write there meanwhile"
             )
 
     def _second_run(self, *, power: bool) -> None:
@@ -165,14 +168,14 @@ class _Campaign:
                 f" {'; '.join(found.examples[:3])}. Leave the file out with --exclude, a column with --ignore, or say"
                 " --any-order"
             )
-        changed_calls = []
+        made = []
         if traced:
             calls = trace.read(path, place)
-            changed_calls = changes(calls, str(place), again.stamps)
+            made = changes(calls, str(place), again.stamps)
             self._warn(outside(calls, str(place)))
             if power:
-                self.proof.not_durable = not_durable(changed_calls, self.reference.files)
-        self.run = Run(self.clean.end.seconds, self.clean.seen, changed_calls)
+                self.proof.not_durable = not_durable(made, self.reference.files)
+        self.plan = Plan(self.proof.seed, self.clean.end.seconds, self.clean.seen, made)
 
     def _warn(self, paths: Sequence[str]) -> None:
         own = f"{self.program.scratch}{os.sep}"
@@ -196,8 +199,7 @@ class _Campaign:
         bar.close(self.proof.kills)
 
     def _journey(self, number: int, kills: int) -> None:
-        planned = plan(self.run, self.proof.seed, number, kills)
-        journey = self.program.journey(_KILLED, planned, self.clean.end)
+        journey = self.program.journey(_KILLED, self.plan.journey(number, kills), self.clean.end)
         hit = len(journey.kills)
         place = self.program.place(_KILLED)
         found = Difference() if journey.wrong else self.reference.compare(place)

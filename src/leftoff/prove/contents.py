@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -190,8 +191,8 @@ KINDS: Final = (
 )
 """The first that recognises a file reads it."""
 
-SIDES: Final = (".lock", "-wal", "-shm", "-journal")
-"""What a journal or database keeps beside it: part of it, or of nothing."""
+_SIDES: Final = re.compile(r"(.+?)(?:\.lock|-wal|-shm|-journal|\.torn-\d+)")
+"""What a journal or database keeps beside itself: part of it, or of nothing."""
 
 
 def kind_of(path: Path) -> Kind:
@@ -200,8 +201,10 @@ def kind_of(path: Path) -> Kind:
 
 
 def without_sides(folder: Path, names: Iterable[str]) -> list[str]:
-    """Return the names without those that belong to a journal or database, the torn tails that it kept included."""
-    names = list(names)
-    owners = [name for name in names if kind_of(folder / name) in KINDS[:2]]
-    mine = tuple(f"{owner}{side}" for owner in owners for side in (*SIDES, ".torn-"))
-    return [name for name in names if not name.startswith(mine)] if mine else names
+    """Return the names without those of what a journal or database keeps beside itself."""
+
+    def beside(name: str) -> bool:
+        match = _SIDES.fullmatch(name)
+        return match is not None and (_begins(folder / match[1], _SQLITE) or _begins(folder / match[1], _JOURNAL))
+
+    return [name for name in names if not beside(name)]

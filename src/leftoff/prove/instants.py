@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
@@ -13,8 +12,8 @@ from leftoff.prove.trace import MOST
 
 _GOLDEN: Final = 0.6180339887498949  # its multiples, modulo 1, are spread evenly however many are taken
 _TIMED: Final = 4  # each so-many-th journey is killed at an instant, where there are boundaries
-_INSIDE: Final = 10  # each so-many-th instant lies anywhere in the run, the others between its first and last change
-_BEHIND: Final = 0.003  # seconds: how far behind a change that was seen it may have been made
+_ANYWHERE: Final = 10  # each so-many-th instant lies anywhere in the run, the others between its first and last change
+_NEAR: Final = 0.003  # seconds: how late a change may have been seen
 
 
 class Kill(NamedTuple):
@@ -26,78 +25,71 @@ class Kill(NamedTuple):
     where: str
 
 
-@dataclass(frozen=True)
-class Run:
-    """Be what is known of the uninterrupted run: how long it took, when changes were seen, and which calls made them.
+class Plan:
+    """Know when each journey is killed: the same for the same run and seed.
 
-    ``seen``: seconds after its start, ascending; ``changes``: empty where there is no trace.
+    With boundaries three journeys of four begin with a kill at one: of each sort first one, then another, and so on. A
+    sort is a call, a file and what came before it, whatever the numbers in the names.
     """
 
-    seconds: float
-    seen: Sequence[float]
-    changes: Sequence[Change] = ()
-    order: dict[int, list[int]] = field(default_factory=dict, repr=False)
+    def __init__(self, seed: int, seconds: float, seen: Sequence[float], changes: Sequence[Change] = ()) -> None:
+        """Plan for a run of so many ``seconds``.
 
-    def span(self) -> tuple[float, float]:
-        """Return when the first and the last change were seen; the whole run where none was."""
-        return (self.seen[0], self.seen[-1]) if self.seen else (0.0, self.seconds)
+        seen: when changes were seen, seconds after its start, ascending; changes: as they were traced, in order.
+        """
+        self._seed = seed
+        self._seconds = seconds
+        self._seen = seen
+        self._first, self._last = (seen[0], seen[-1]) if seen else (0.0, seconds)
+        self._changes = changes
+        self._boundaries = _in_turn(changes, random.Random(f"{seed} boundaries"))
 
+    def journey(self, number: int, kills: int) -> list[Kill]:
+        """Return the kills of a journey (from 1); each is counted from the start of the program before it."""
+        rng = random.Random(f"{self._seed} {number}")
+        if self._boundaries and number % _TIMED:
+            turn = number - 1 - number // _TIMED  # among the journeys that begin with a boundary
+            place = self._boundaries[turn % len(self._boundaries)]
+            left = [boundary for boundary in self._boundaries if boundary <= len(self._changes) - place]
+            return [self._before(place), *(self._before(rng.choice(left or [place])) for _ in range(kills - 1))]
+        instant = self._instant(number // _TIMED if self._boundaries else number)
+        found = [_at(instant)]
+        rest = max(self._seconds - instant, 0.0)
+        for _ in range(kills - 1):
+            rest *= rng.random()
+            found.append(_at(self._first + rest))
+        return found
 
-def plan(run: Run, seed: int, journey: int, kills: int) -> list[Kill]:
-    """Return the kills of a journey (from 1), each counted from the start before it: the same for the same seed."""
-    rng = random.Random(f"{seed} {journey}")
-    boundaries = _boundaries(run, seed)
-    if boundaries and journey % _TIMED:
-        # The so-many-th of the journeys that are killed at boundaries.
-        place = boundaries[(journey - 1 - journey // _TIMED) % len(boundaries)]
-        first = _at_boundary(run, place)
-        left = [number for number in boundaries if number < len(run.changes) - place]
-        again = [_at_boundary(run, rng.choice(left)) for _ in range(kills - 1)] if left else []
-        return [first, *again]
-    instant = _instant(run, seed, journey // (_TIMED if boundaries else 1), seen=not boundaries)
-    kills_left = []
-    rest = max(run.seconds - instant, 0.0)
-    for _ in range(kills - 1):
-        kills_left.append(_at_instant(run.span()[0] + rng.random() * rest))
-        rest *= rng.random()
-    return [_at_instant(instant), *kills_left]
+    def _before(self, place: int) -> Kill:
+        change = self._changes[place]
+        after = f" (after {self._changes[place - 1]})" if place else ""
+        return Kill(change.call, change.nth, 0.0, f"right before {change}{after}")
 
-
-def _boundaries(run: Run, seed: int) -> list[int]:
-    """Return the numbers of the changes in the order in which they are to be tried: of each sort one, then another."""
-    if seed not in run.order:
-        groups: dict[tuple[str, str], list[int]] = {}
-        for number, change in enumerate(run.changes):
-            if change.nth <= MOST:
-                before = run.changes[number - 1].sort if number else ""
-                groups.setdefault((before, change.sort), []).append(number)
-        rng = random.Random(f"{seed} boundaries")
-        for numbers in groups.values():
-            rng.shuffle(numbers)
-        # Frequent sorts first: what happens once an item matters more than what happens once at the start.
-        rounds = zip_longest(*sorted(groups.values(), key=len, reverse=True))
-        run.order[seed] = [number for numbers in rounds for number in numbers if number is not None]
-    return run.order[seed]
+    def _instant(self, number: int) -> float:
+        """Return an instant; without boundaries every second one lies close to a change that was seen."""
+        share = (random.Random(f"{self._seed} instants").random() + number * _GOLDEN) % 1.0
+        if number % _ANYWHERE == _ANYWHERE - 1:
+            return share * self._seconds
+        if not self._boundaries and number % 2 and self._seen:
+            near = random.Random(f"{self._seed} {number} near").uniform(-_NEAR, _NEAR)
+            return min(max(self._seen[int(share * len(self._seen))] + near, self._first), self._last)
+        return self._first + share * (self._last - self._first)
 
 
-def _at_boundary(run: Run, number: int) -> Kill:
-    change = run.changes[number]
-    before = f" (after {run.changes[number - 1]})" if number else ""
-    return Kill(change.call, change.nth, 0.0, f"right before {change}{before}")
+def _at(after: float) -> Kill:
+    return Kill("", 0, after, f"{after:.3f} s after its start")
 
 
-def _instant(run: Run, seed: int, number: int, *, seen: bool) -> float:
-    """Return the so-many-th instant; with ``seen`` every second one lies right behind a change that was seen."""
-    rng = random.Random(f"{seed} instants")
-    share = (rng.random() + number * _GOLDEN) % 1.0
-    if number % _INSIDE == _INSIDE - 1:
-        return share * run.seconds
-    first, last = run.span()
-    if seen and number % 2 and run.seen:
-        near = run.seen[int(share * len(run.seen))]
-        return near + random.Random(f"{seed} {number}").uniform(-_BEHIND, _BEHIND)
-    return first + share * (last - first)
-
-
-def _at_instant(after: float) -> Kill:
-    return Kill("", 0, max(after, 0.0), f"{max(after, 0.0):.3f} s after its start")
+def _in_turn(changes: Sequence[Change], rng: random.Random) -> list[int]:
+    """Return the numbers of the changes in the order in which they are tried: of each sort one, then another."""
+    sorts: dict[tuple[str, str], list[int]] = {}
+    before = ""
+    for number, change in enumerate(changes):
+        if change.nth <= MOST:
+            sorts.setdefault((before, change.sort), []).append(number)
+        before = change.sort
+    for numbers in sorts.values():
+        rng.shuffle(numbers)
+    # Frequent sorts first: what happens once an item matters more than what happens once at the start.
+    turns = zip_longest(*sorted(sorts.values(), key=len, reverse=True))
+    return [number for numbers in turns for number in numbers if number is not None]

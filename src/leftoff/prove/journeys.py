@@ -126,12 +126,13 @@ class Program:
         if not kill.call:
             with self._start(name, self.command) as session:
                 return End(session.wait(kill.after), session.seconds)
-        seen = self.output(name) / "killing"
-        seen.unlink(missing_ok=True)
-        with self._start(name, trace.killing(list(self.command), seen, kill.call, kill.nth)) as session:
+        path = self.output(name) / "trace"
+        path.unlink(missing_ok=True)
+        watch = trace.Watch(path)
+        with self._start(name, trace.killing(list(self.command), path, kill.call, kill.nth)) as session:
             while session.seconds < limit:
                 code = session.wait(session.seconds + _EVERY)
-                if trace.was_killed(seen):
+                if watch.killed():
                     break
                 if code is not None:
                     return End(code, session.seconds)

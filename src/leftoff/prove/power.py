@@ -29,6 +29,8 @@ class _File:
         self.unsynced += not at_once
 
     def faults(self) -> list[str]:
+        if self.early and self.unsynced:
+            return ["was renamed into place and never synced: a power failure may leave it empty"]
         if self.unsynced and self.unsynced == self.writes:
             return ["was written and never synced: a power failure loses it"]
         found = []

@@ -89,7 +89,8 @@ class Proof:
         lines = [self.verdict]
         if self.failure is not None:
             lines += [f"  {what}" for what in self.failure.what]
-            lines += [f"  killed {where}" for where in self.failure.kills]
+            words = ["killed", *["started again, then killed"] * len(self.failure.kills)]
+            lines += [f"  {word} {where}" for word, where in zip(words, self.failure.kills, strict=False)]
         lines += [f"  not durable: {sentence}" for sentence in self.not_durable or ()]
         if self.strace is not None:
             lines.append(f"  {self.strace}: no kill was aimed between two calls, and missing syncs were not looked for")

@@ -71,7 +71,7 @@ def traced(command: list[str], trace: Path) -> list[str]:
 def killing(command: list[str], trace: Path, name: str, nth: int) -> list[str]:
     """Return the command that kills a program at the entry of the nth call of a name of one of its threads.
 
-    `was_killed` tells from ``trace`` when it has.
+    `Watch` tells from ``trace`` when it has.
     """
     return [*_strace(name, trace), "-e", f"inject={name}:signal=SIGKILL:when={nth}", "--", *command]
 
@@ -81,9 +81,25 @@ def _strace(names: str, trace: Path) -> list[str]:
     return ["strace", "-f", "-q", "-y", "-s", "0", "-e", f"trace={names}", "-o", str(trace)]
 
 
-def was_killed(trace: Path) -> bool:
-    """Return whether strace has killed a thread."""
-    return trace.exists() and b"+++ killed by SIGKILL" in trace.read_bytes()
+class Watch:
+    """Look again and again whether strace has killed a thread; ``trace`` is what it writes."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+        self._read = 0
+        self._rest = b""
+
+    def killed(self) -> bool:
+        """Return whether it has; each byte is read once."""
+        if self._trace.exists():
+            with self._trace.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+            self._read += len(new)
+            lines = (self._rest + new).split(b"\n")
+            self._rest = lines.pop()
+            return any(b"+++ killed by SIGKILL" in line for line in lines)
+        return False
 
 
 def read(trace: Path, folder: Path) -> list[Call]:
