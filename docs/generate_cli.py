@@ -30,6 +30,7 @@ leftoff retry progress.jsonl               # let the next run try all of that ag
 leftoff forget progress.jsonl --all        # start over
 leftoff verify progress.jsonl              # is every byte what was written?
 leftoff copy progress.jsonl progress.db    # the same journal in another place or format; --move goes on there
+leftoff prove -- python my_script.py       # does my own program resume? it is killed 40 times
 leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed finds, into a database
 ```
 
@@ -37,8 +38,8 @@ leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed fi
   makes its own `-wal` and `-shm` files beside a database that somebody reads.)
 - `retry` and `forget` own the run for a moment, so they are refused (exit code 5) while it is being worked on.
 - A journal, a run or a key that is not there is an error; none is ever created, except by `papers sync`.
-- `--json` prints one object for `status`, `retry`, `forget`, `verify` and `papers sync`, and JSON Lines for `log`,
-  `dead` and `papers list`. Times are UTC.
+- `--json` prints one object for `status`, `retry`, `forget`, `verify`, `copy`, `prove` and `papers sync`, and JSON
+  Lines for `log`, `dead` and `papers list`. Times are UTC.
 - For people, control characters in keys and errors are shown escaped (`\\x1b`), so that no key can drive a terminal;
   `--json` has them exact.
 - What went wrong is one line on stderr, `leftoff: …`.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from leftoff.prove.changes import Change
 
@@ -46,14 +47,14 @@ class _File:
 def not_durable(changes: Iterable[Change], files: Iterable[str]) -> list[str]:
     """Return a sentence for each way in which a power failure, after the last change, could harm one of the files."""
     known = _states(changes)
-    sentences: dict[tuple[str, str], list[str]] = {}
+    sentences: dict[tuple[str, str], dict[str, None]] = {}
     for name in files:
-        for side in (name, f"{name}-wal"):  # SQLite's, where the program left it
-            if side in known:
-                for fault in known[side].faults():
-                    sentences.setdefault((re.sub(r"\d+", "#", side), fault), []).append(side)
+        # What it rests on: itself, SQLite's log where the program left it, and the folders on the way to it.
+        for needed in (name, f"{name}-wal", *map(str, PurePosixPath(name).parents)):
+            for fault in known[needed].faults() if needed in known else ():
+                sentences.setdefault((re.sub(r"\d+", "#", needed), fault), {})[needed] = None
     return [
-        f"{names[0]}{f' (and {len(names) - 1} more like it)' if len(names) > 1 else ''} {fault}"
+        f"{next(iter(names))}{f' (and {len(names) - 1} more like it)' if len(names) > 1 else ''} {fault}"
         for (_, fault), names in sentences.items()
     ]
 
@@ -68,9 +69,10 @@ def _states(changes: Iterable[Change]) -> dict[str, _File]:
         elif change.kind == "unlink":
             files.pop(change.file, None)
         elif change.kind in ("rename", "link"):
-            file = files.pop(change.file, None) or _File()
-            file.early, file.named, file.how = file.unsynced > 0, False, "renamed"
-            files[change.target] = file
+            file = files.get(change.file, _File())
+            if change.kind == "rename":
+                files.pop(change.file, None)
+            files[change.target] = replace(file, early=file.unsynced > 0, named=False, how="renamed")
         else:
             _sync(files, change.file)
     return files
