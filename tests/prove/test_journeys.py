@@ -74,6 +74,26 @@ def test_a_restart_that_hangs_or_fails_is_a_fault(proven: Callable[..., Proof], 
     assert Path(proof.failure.killed, "lock").exists()
 
 
+def test_a_restart_that_never_ends_is_a_fault(
+    proven: Callable[..., Proof], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart that waits for what a kill left behind is found after ten times the uninterrupted run and a while."""
+    monkeypatch.setattr("leftoff.prove.journeys._AT_LEAST", 1.0)
+    lock = "import os, time\nwhile os.path.exists('lock'): time.sleep(0.1)\nopen('lock', 'w').close()\n"
+    proof = proven(f"{lock}{APPEND}\nos.remove('lock')", seed=seed, strace=False)
+    assert proof.failure is not None
+    assert proof.failure.what[0].startswith("started again it had not ended after ")
+
+
+def test_a_run_that_keeps_nothing_for_long_is_warned_of(proven: Callable[..., Proof], seed: int) -> None:
+    """A program that writes all at its end passes, as its result is right, with a warning of what a kill costs."""
+    text = "import time\ntime.sleep(1)\nopen('out.txt', 'w').write('1\\n')"
+    proof = proven(text, seed=seed, kills=1, kills_per_run=1, strace=False)
+    assert proof.failure is None
+    assert "it changed nothing for " in proof.warnings[0]
+    assert "--ledger" in proof.warnings[0]
+
+
 def test_repeats_that_are_allowed_are_no_fault(proven: Callable[..., Proof], seed: int) -> None:
     """With so many repeated lines a kill allowed, a program that appends again what it has is said to resume."""
     program = """

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from leftoff.work.signals import StopGuard
 _CLEAN: Final = "clean"
 _AGAIN: Final = "again"
 _KILLED: Final = "killed"
+_PAUSE: Final = 1.0  # seconds; what is shorter may be the machine's
 
 
 def prove(
@@ -140,6 +142,7 @@ class _Campaign:
         if not len(self.reference):
             what = "no file fits --compare" if self.rules.compare else "the program changed no file of its folder"
             raise UsageError(f"there is nothing to compare: {what} ({self.program.folder}); name files with --compare")
+        self._warn_of_pause()
         self.begun = self.program.begun(_CLEAN)
         if self.program.ledger is not None and not self.begun:
             raise UsageError(f"the ledger {self.program.ledger} is empty after an uninterrupted run")
@@ -176,6 +179,16 @@ class _Campaign:
             if power:
                 self.proof.not_durable = not_durable(made, self.reference.files)
         self.plan = Plan(self.proof.seed, self.clean.end.seconds, self.clean.seen, made)
+
+    def _warn_of_pause(self) -> None:
+        """Say what a kill may cost where a result that is right hides it."""
+        instants = [0.0, *self.clean.seen, self.clean.end.seconds]
+        pause = max(late - early for early, late in pairwise(instants))
+        if pause >= max(_PAUSE, self.clean.end.seconds / 2):
+            self.proof.warnings.append(
+                f"it changed nothing for {pause:.1f} s of {self.clean.end.seconds:.1f} s: unless that is its start or"
+                " one item, a kill there costs more than the item in hand; --ledger finds out"
+            )
 
     def _warn(self, paths: Sequence[str]) -> None:
         own = f"{self.program.scratch}{os.sep}"
