@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import leftoff
+from leftoff.errors import UsageError
 from leftoff.prove.compare import Difference, Reference, Rules, named_files
 
 FILES = {
@@ -142,6 +143,14 @@ def test_what_is_no_journal_any_more_is_different(name: str, tmp_path: Path) -> 
     gone = Reference(tmp_path / "clean", [name], Rules()).compare(tmp_path / "killed")
     assert (gone.lost, gone.different) == (2, 0)
     assert gone.examples == [f"{name}: lost: the whole file"]
+
+
+def test_what_cannot_be_read_without_a_kill_is_the_callers(tmp_path: Path) -> None:
+    """A damaged journal that an uninterrupted run left is named, with the way to leave it out."""
+    (tmp_path / "work.jsonl").write_text('{"leftoff":"journal"} nonsense\n')
+    with pytest.raises(UsageError, match=r"work\.jsonl cannot be read after an uninterrupted run.*--exclude"):
+        Reference(tmp_path, ["work.jsonl"], Rules())
+    assert list(Reference(tmp_path, ["work.jsonl"], Rules(exclude=["*.jsonl"])).files) == []
 
 
 def test_patterns_name_files(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def prove(
     Raises UsageError for a program that cannot be judged: one that is not there, fails or does not end without a kill,
     changes nothing, changes ``folder`` itself, or leaves something else in its second run.
     """
-    _check(command, kills, kills_per_run, repeats, workers, limit, only)
+    _check(command, limit, kills=kills, kills_per_run=kills_per_run, repeats=repeats, workers=workers, only=only)
     folder = Path(folder).resolve()
     refuse_odd_folder(folder)
     scratch = _scratch(folder, keep)
@@ -86,28 +86,14 @@ def prove(
     return campaign.proof
 
 
-def _check(
-    command: Sequence[str],
-    kills: int,
-    kills_per_run: int,
-    repeats: int,
-    workers: int,
-    limit: float,
-    only: int | None,
-) -> None:
+def _check(command: Sequence[str], limit: float, **counts: int | None) -> None:
     if not command:
         raise UsageError("there is no command to prove: leftoff prove -- python my_script.py")
     if isinstance(command, str):
         raise UsageError(f"command={command!r}: write a list of the program and its arguments")
-    lowest = {
-        "kills": (kills, 1),
-        "kills_per_run": (kills_per_run, 1),
-        "repeats": (repeats, 0),
-        "workers": (workers, 1),
-    }
-    lowest["only"] = (1 if only is None else only, 1)
-    for name, (value, least) in lowest.items():
-        if value < least:
+    for name, value in counts.items():
+        least = 0 if name == "repeats" else 1
+        if value is not None and value < least:
             raise UsageError(f"{name}={value}: at least {least}")
     if not limit > 0:
         raise UsageError(f"limit={limit}: seconds, more than 0")
@@ -184,7 +170,7 @@ class _Campaign:
         """Say what a kill may cost where a result that is right hides it."""
         instants = [0.0, *self.clean.seen, self.clean.end.seconds]
         pause = max(late - early for early, late in pairwise(instants))
-        if pause >= max(_PAUSE, self.clean.end.seconds / 2):
+        if self.program.ledger is None and pause >= max(_PAUSE, self.clean.end.seconds / 2):
             self.proof.warnings.append(
                 f"it changed nothing for {pause:.1f} s of {self.clean.end.seconds:.1f} s: unless that is its start or"
                 " one item, a kill there costs more than the item in hand; --ledger finds out"

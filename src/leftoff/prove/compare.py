@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from leftoff.errors import UsageError
-from leftoff.prove.contents import Kind, Part, Record, Unreadable, kind_of, without_sides
+from leftoff.prove.contents import Kind, Part, Parts, Record, Unreadable, kind_of, without_sides
 
 _SHOWN: Final = 3  # of each sort and file
 _WIDTH: Final = 100
@@ -73,7 +73,15 @@ class Reference:
         self._ignore = frozenset(rules.ignore)
         named = without_sides(folder, named_files(folder, rules) if rules.compare else _without(files, rules.exclude))
         self.files = {name: kind_of(folder / name) for name in named}
-        self._parts = {name: kind.read(folder / name, self._ignore) for name, kind in self.files.items()}
+        self._parts = {name: self._read(name, kind) for name, kind in self.files.items()}
+
+    def _read(self, name: str, kind: Kind) -> Parts:
+        try:
+            return kind.read(self.folder / name, self._ignore)
+        except Unreadable as error:
+            raise UsageError(
+                f"{name} cannot be read after an uninterrupted run: {error}; leave it out with --exclude"
+            ) from error
 
     def __len__(self) -> int:
         """How many records there are to compare."""

@@ -66,7 +66,10 @@ class Program:
         return Session(command, self.place(name), self.output(name), unbuffered=self.ledger == STDOUT)
 
     def clean(self, name: str, *, traced: Path | None = None) -> Clean:
-        """Run it to its end from a fresh copy. Raise UsageError where it does not end, or not well."""
+        """Run it to its end from a fresh copy, watched or traced into a file.
+
+        Raises UsageError where it does not end, or not well.
+        """
         before = now = self._fresh(name)
         seen: list[float] = []
 
@@ -79,7 +82,7 @@ class Program:
 
         command = list(self.command) if traced is None else trace.traced(list(self.command), traced)
         with self._start(name, command) as session:
-            code = session.watch(self.limit, look)
+            code = session.watch(self.limit, look) if traced is None else session.wait(self.limit)
             seconds = session.seconds
         what = shlex.join(self.command)
         if code is None:

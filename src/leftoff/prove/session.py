@@ -69,11 +69,12 @@ class Session:
     def watch(self, limit: float, look: Callable[[], object]) -> int | None:
         """Call ``look`` again and again until the program ends, or for ``limit`` seconds."""
         while True:
+            begun = self.seconds
             code = self._process.poll()
             look()
             if code is not None or self.seconds >= limit:
                 return code
-            time.sleep(_EVERY)
+            time.sleep(max(_EVERY, self.seconds - begun))  # a large folder takes at most half of a processor
 
     def kill(self) -> None:
         """Kill all of the session by SIGKILL, and return when nothing of it runs."""
