@@ -104,7 +104,7 @@ def test_a_column_can_be_left_out(tmp_path: Path) -> None:
 
 def journal(values: dict[str, int], *, fail: str = "", cursor: int = 1):
     def make(path: Path) -> None:
-        with leftoff.open(path) as opened:
+        with leftoff.open(path if path.suffix else f"{path}/") as opened:
             run = opened.run("fetch")
             for _ in run.map(lambda key: values[key] // (key != fail), values, attempts=1, progress=False):
                 pass
@@ -113,7 +113,7 @@ def journal(values: dict[str, int], *, fail: str = "", cursor: int = 1):
     return make
 
 
-@pytest.mark.parametrize("name", ["work.jsonl", "work.db"])
+@pytest.mark.parametrize("name", ["work.jsonl", "work.db", "work"])
 def test_journals_are_compared_by_their_fates(name: str, tmp_path: Path) -> None:
     """Keys, values, dead letters and cursors count; times, owners, order and side files do not."""
     clean = journal({"a": 1, "b": 2, "c": 3})
@@ -129,9 +129,10 @@ def test_journals_are_compared_by_their_fates(name: str, tmp_path: Path) -> None
         folder.mkdir()
         found = differ(folder, name, clean, killed)
         assert (case, found.lost, found.different, found.repeated) == (case, *counts, 0)
-        files = [path.name for path in (folder / "clean").iterdir()]
-        assert f"{name}.lock" in files
-        assert list(Reference(folder / "clean", files, Rules()).files) == [name]
+        files = [str(path.relative_to(folder / "clean")) for path in (folder / "clean").rglob("*") if path.is_file()]
+        assert len(files) > 1
+        assert not [file for file in Reference(folder / "clean", files, Rules()).files if file.endswith(".lock")]
+        assert list(Reference(folder / "clean", files, Rules()).kinds) == [name]
 
 
 @pytest.mark.parametrize("name", ["work.jsonl", "p.db"])
@@ -150,7 +151,7 @@ def test_what_cannot_be_read_without_a_kill_is_the_callers(tmp_path: Path) -> No
     (tmp_path / "work.jsonl").write_text('{"leftoff":"journal"} nonsense\n')
     with pytest.raises(UsageError, match=r"work\.jsonl cannot be read after an uninterrupted run.*--exclude"):
         Reference(tmp_path, ["work.jsonl"], Rules())
-    assert list(Reference(tmp_path, ["work.jsonl"], Rules(exclude=["*.jsonl"])).files) == []
+    assert list(Reference(tmp_path, ["work.jsonl"], Rules(exclude=["*.jsonl"])).kinds) == []
 
 
 def test_patterns_name_files(tmp_path: Path) -> None:

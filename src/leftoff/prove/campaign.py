@@ -132,7 +132,7 @@ class _Campaign:
         self.begun = self.program.begun(_CLEAN)
         if self.program.ledger is not None and not self.begun:
             raise UsageError(f"the ledger {self.program.ledger} is empty after an uninterrupted run")
-        self.proof.compared, self.proof.records = list(self.reference.files), len(self.reference)
+        self.proof.compared, self.proof.records = list(self.reference.kinds), len(self.reference)
         self.proof.strace = trace.available() if strace else "strace was not to be used"
         self._second_run(power=power)
 

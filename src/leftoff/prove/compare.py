@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from leftoff.errors import UsageError
-from leftoff.prove.contents import Kind, Part, Parts, Record, Unreadable, kind_of, without_sides
+from leftoff.prove.contents import Kind, Part, Parts, Record, Unreadable, kind_of, things, without_sides
 
 _SHOWN: Final = 3  # of each sort and file
 _WIDTH: Final = 100
@@ -67,13 +67,17 @@ class Reference:
     """Hold what the uninterrupted run left, to compare others with it."""
 
     def __init__(self, folder: Path, files: Iterable[str], rules: Rules) -> None:
-        """Read the files that ``rules`` name out of those of ``folder``; ``files`` are what the run changed."""
+        """Read what ``rules`` name in ``folder``; ``files`` are what the run changed.
+
+        ``kinds`` then has each thing that is compared and how, ``files`` the files that they consist of.
+        """
         self.folder = folder
         self._rules = rules
         self._ignore = frozenset(rules.ignore)
-        named = without_sides(folder, named_files(folder, rules) if rules.compare else _without(files, rules.exclude))
-        self.files = {name: kind_of(folder / name) for name in named}
-        self._parts = {name: self._read(name, kind) for name, kind in self.files.items()}
+        named = named_files(folder, rules) if rules.compare else _without(files, rules.exclude)
+        self.files = without_sides(folder, named)
+        self.kinds = {name: kind_of(folder / name) for name in things(folder, self.files)}
+        self._parts = {name: self._read(name, kind) for name, kind in self.kinds.items()}
 
     def _read(self, name: str, kind: Kind) -> Parts:
         try:
@@ -90,16 +94,16 @@ class Reference:
     def compare(self, folder: Path) -> Difference:
         """Return how the same files in another folder differ."""
         found = Difference()
-        for name, kind in self.files.items():
-            self._compare_file(found, name, kind, folder / name)
+        for name, kind in self.kinds.items():
+            self._compare_thing(found, name, kind, folder / name)
         if self._rules.compare:
-            new = without_sides(folder, named_files(folder, self._rules))
-            found.add("different", "new file", [name for name in new if name not in self.files])
+            new = things(folder, without_sides(folder, named_files(folder, self._rules)))
+            found.add("different", "new file", [name for name in new if name not in self.kinds])
         return found
 
-    def _compare_file(self, found: Difference, name: str, kind: Kind, path: Path) -> None:
+    def _compare_thing(self, found: Difference, name: str, kind: Kind, path: Path) -> None:
         expected = self._parts[name]
-        if not path.is_file():
+        if not path.exists():
             count = sum(len(part.records) for part in expected.values())
             found.add("lost", name, ["the whole file"], max(count, 1))
             return

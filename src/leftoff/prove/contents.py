@@ -11,16 +11,18 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from leftoff.errors import LeftoffError
 from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING
+from leftoff.journal.segments import HEADER as SEGMENTS_HEADER
 from leftoff.work.journal import SQLITE_SUFFIXES
 from leftoff.work.journal import open as open_journal
 
 _SQLITE: Final = b"SQLite format 3\0"
 _JOURNAL: Final = b'{"leftoff":"journal"'
+_SEGMENTS: Final = b'{"leftoff":"segments"'
 
 
 class Record(NamedTuple):
@@ -61,6 +63,8 @@ def _begins(path: Path, with_: bytes) -> bool:
 
 
 def _is_journal(path: Path) -> bool:
+    if path.is_dir():
+        return _begins(path / SEGMENTS_HEADER, _SEGMENTS)
     if path.suffix == ".jsonl":
         return _begins(path, _JOURNAL)
     return path.suffix in SQLITE_SUFFIXES and _begins(path, _SQLITE) and "leftoff_journal" in _all_tables(path)
@@ -76,7 +80,7 @@ def _read_journal(path: Path, ignore: frozenset[str]) -> Parts:
     except LeftoffError as error:
         raise Unreadable(str(error)) from error
     parts = {name: Part([Record(key, text) for key, text in held.items()]) for name, held in runs.items()}
-    return parts | (_read_sqlite(path, ignore) if path.suffix != ".jsonl" else {})
+    return parts | (_read_sqlite(path, ignore) if _is_sqlite(path) else {})
 
 
 def _fold(held: dict[str, str], kind: str, key: str, value: Any) -> None:
@@ -201,10 +205,19 @@ def kind_of(path: Path) -> Kind:
 
 
 def without_sides(folder: Path, names: Iterable[str]) -> list[str]:
-    """Return the names without those of what a journal or database keeps beside itself."""
+    """Return the names of files without those of what a journal or database keeps beside itself."""
 
     def beside(name: str) -> bool:
         match = _SIDES.fullmatch(name)
-        return match is not None and (_begins(folder / match[1], _SQLITE) or _begins(folder / match[1], _JOURNAL))
+        return match is not None and any(_begins(folder / match[1], magic) for magic in (_SQLITE, _JOURNAL, _SEGMENTS))
 
     return [name for name in names if not beside(name)]
+
+
+def things(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return the names of what is compared as one: a directory of segments in place of the files in it."""
+    found: dict[str, None] = {}
+    for name in names:
+        above = [str(parent) for parent in PurePosixPath(name).parents][:-1]
+        found[next((parent for parent in above if _is_journal(folder / parent)), name)] = None
+    return list(found)
