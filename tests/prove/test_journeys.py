@@ -102,7 +102,7 @@ done = int(open("next").read() or 0) if os.path.exists("next") else 0
 for number in range(done, 8):
     with open("out.txt", "a") as file:
         file.write(f"{number}\\n")
-    time.sleep(0.01)
+    time.sleep(0.04)
     with open("new", "w") as file:
         file.write(str(number + 1))
     os.replace("new", "next")

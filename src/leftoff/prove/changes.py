@@ -52,7 +52,7 @@ def changes(calls: Iterable[Call], folder: str, existing: Collection[str]) -> li
             continue
         kind = _kind(call, file, target, known)
         if call.kind == "open" and file is not None:
-            (at_once.add if "SYNC" in call.flags else at_once.discard)(file)
+            (at_once.add if "O_SYNC" in call.flags or "O_DSYNC" in call.flags else at_once.discard)(file)
         if kind is not None:
             found.append(Change(kind, file or "", target or "", (file or "") in at_once, call.name, call.nth))
     return found

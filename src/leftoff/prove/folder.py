@@ -10,9 +10,10 @@ from typing import Final
 
 from leftoff.errors import UsageError
 
-LINKED: Final = (".git", ".venv", "venv", "node_modules")
+LINKED: Final = (".venv", "venv", "node_modules")
 """Folders that programs read and do not change: linked into a copy, not copied."""
-_SKIPPED: Final = ("__pycache__",)
+_UNSEEN: Final = (*LINKED, ".git", "__pycache__")
+"""Folders whose files are nobody's result: not looked at."""
 _LARGEST: Final = 1 << 30  # bytes; what is copied once for every journey
 
 Stamp = tuple[int, int, int]
@@ -20,7 +21,7 @@ Stamp = tuple[int, int, int]
 
 
 def stamps(folder: Path) -> dict[str, Stamp]:
-    """Return the stamp of each regular file below a folder by its name relative to it; linked folders are left out."""
+    """Return the stamp of each regular file below a folder by its name relative to it."""
     found: dict[str, Stamp] = {}
     waiting = [""]
     while waiting:
@@ -33,7 +34,7 @@ def stamps(folder: Path) -> dict[str, Stamp]:
             name = f"{inside}{entry.name}"
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in (*LINKED, *_SKIPPED):
+                    if entry.name not in _UNSEEN:
                         waiting.append(f"{name}/")
                 elif entry.is_file(follow_symlinks=False):
                     found[name] = _stamp(entry.stat(follow_symlinks=False))
@@ -64,23 +65,25 @@ def refuse_odd_folder(folder: Path) -> None:
 
 
 def fresh_copy(folder: Path, target: Path) -> dict[str, Stamp]:
-    """Copy a folder to ``target``, in place of what is there, and return the stamps of the copy."""
+    """Copy a folder to ``target``, in place of what is there, and return the stamps of the copy.
+
+    Sockets, pipes, devices and compiled Python are left out.
+    """
+    linked: list[Path] = []
+
+    def left_out(inside: str, names: list[str]) -> list[str]:
+        odd = []
+        for path in (Path(inside, name) for name in names):
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode) and path.name in LINKED:
+                linked.append(path)
+                odd.append(path.name)
+            elif path.name == "__pycache__" or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+                odd.append(path.name)
+        return odd
+
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(folder, target, symlinks=True, ignore=_left_out)
-    for path in folder.rglob("*"):
-        if path.name in LINKED and path.is_dir() and not path.is_symlink():
-            inside = path.relative_to(folder)
-            if not any(part in LINKED for part in inside.parts[:-1]):
-                (target / inside).symlink_to(path.resolve(), target_is_directory=True)
+    shutil.copytree(folder, target, symlinks=True, ignore=left_out)
+    for path in linked:
+        (target / path.relative_to(folder)).symlink_to(path, target_is_directory=True)
     return stamps(target)
-
-
-def _left_out(folder: str, names: list[str]) -> list[str]:
-    """Return what is not copied: folders that are linked, compiled Python, sockets, pipes and devices."""
-    odd = []
-    for name in names:
-        mode = os.lstat(Path(folder, name)).st_mode
-        linked = stat.S_ISDIR(mode) and name in (*LINKED, *_SKIPPED)
-        if linked or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-            odd.append(name)
-    return odd

@@ -53,11 +53,11 @@ class Plan:
             left = [boundary for boundary in self._boundaries if boundary <= len(self._changes) - place]
             return [self._before(place), *(self._before(rng.choice(left or [place])) for _ in range(kills - 1))]
         instant = self._instant(number // _TIMED if self._boundaries else number)
-        found = [_at(instant)]
+        found = [at_instant(instant)]
         rest = max(self._seconds - instant, 0.0)
         for _ in range(kills - 1):
             rest *= rng.random()
-            found.append(_at(self._first + rest))
+            found.append(at_instant(self._first + rest))
         return found
 
     def _before(self, place: int) -> Kill:
@@ -76,7 +76,8 @@ class Plan:
         return self._first + share * (self._last - self._first)
 
 
-def _at(after: float) -> Kill:
+def at_instant(after: float) -> Kill:
+    """Return the kill that comes so many seconds after the start."""
     return Kill("", 0, after, f"{after:.3f} s after its start")
 
 
@@ -85,6 +86,8 @@ def _in_turn(changes: Sequence[Change], rng: random.Random) -> list[int]:
     sorts: dict[tuple[str, str], list[int]] = {}
     before = ""
     for number, change in enumerate(changes):
+        if change.kind == "sync":
+            continue  # killed before a sync or behind it: what is left is the same
         if change.nth <= MOST:
             sorts.setdefault((before, change.sort), []).append(number)
         before = change.sort

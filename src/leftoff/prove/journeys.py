@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from leftoff.errors import UsageError
 from leftoff.prove import trace
 from leftoff.prove.folder import Stamp, changed, fresh_copy, stamps
-from leftoff.prove.instants import Kill
+from leftoff.prove.instants import Kill, at_instant
 from leftoff.prove.session import End, Session
 
 STDOUT: Final = "-"
@@ -108,10 +108,10 @@ class Program:
         limit = min(self.limit, _SLOWER * clean.seconds + _AT_LEAST)
         hit: list[Kill] = []
         for kill in kills:
-            end = self._killed(name, kill, limit)
-            if end.code is not None:
-                return Journey(hit, self._wrong(name, end.code, hit))
-            hit.append(kill)
+            found = self._killed(name, kill, limit)
+            if isinstance(found, int):
+                return Journey(hit, self._wrong(name, found, hit))
+            hit.append(found)
         with self._start(name, self.command) as session:
             code = session.wait(limit)
             if code is None:
@@ -124,11 +124,12 @@ class Program:
         when = "started again" if hit else "before any kill"
         return f"{when} it ended with exit code {code}{self._last_words(name)}"
 
-    def _killed(self, name: str, kill: Kill, limit: float) -> End:
-        """Start it and kill it; the code is None if the kill hit."""
+    def _killed(self, name: str, kill: Kill, limit: float) -> Kill | int:
+        """Start it and kill it; return the kill that hit it, or the code it had ended with before."""
         if not kill.call:
             with self._start(name, self.command) as session:
-                return End(session.wait(kill.after), session.seconds)
+                code = session.wait(kill.after)
+                return kill if code is None else code
         path = self.output(name) / "trace"
         path.unlink(missing_ok=True)
         watch = trace.Watch(path)
@@ -136,10 +137,10 @@ class Program:
             while session.seconds < limit:
                 code = session.wait(session.seconds + _EVERY)
                 if watch.killed():
-                    break
+                    return kill
                 if code is not None:
-                    return End(code, session.seconds)
-            return End(None, session.seconds)
+                    return code
+        return at_instant(limit)  # it never came to that call
 
     def begun(self, name: str) -> Counter[str]:
         """Return how often the ledger has each line."""
