@@ -12,6 +12,7 @@ import pytest
 
 from leftoff.errors import UsageError
 from leftoff.prove import Proof, prove
+from leftoff.prove.instants import at_instant
 
 WRITE = "open('out.txt', 'w').write('x\\n')"
 
@@ -26,6 +27,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "prints nothing": (WRITE, {"ledger": "-"}, "the ledger - is empty"),
     "absolute pattern": (WRITE, {"compare": ["/etc/*"]}, "relative to the working folder"),
     "pattern outside": (WRITE, {"compare": ["../*"]}, "relative to the working folder"),
+    "ledger outside": (WRITE, {"ledger": "/tmp/begun.txt"}, "name a file inside the working folder"),
     "no kills": (WRITE, {"kills": 0}, "kills=0: at least 1"),
     "no limit": (WRITE, {"limit": 0}, "limit=0: seconds, more than 0"),
 }
@@ -45,6 +47,18 @@ def test_two_runs_that_differ_name_the_line(proven: Callable[..., Proof]) -> Non
     with pytest.raises(UsageError, match=r"two uninterrupted runs left different things.*log\.txt: lost: \d+"):
         proven(text)
     assert proven(text, exclude=["log.txt"], kills=1).compared == ["out.txt"]
+
+
+def test_a_program_that_differs_by_itself_is_told_so(
+    proven: Callable[..., Proof], quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program whose third run leaves something else, without a kill, is told that no kill is to blame."""
+    monkeypatch.setattr("leftoff.prove.instants.Plan.journey", lambda *_: [at_instant(600.0)])
+    count = f"with open({str(quick / 'runs')!r}, 'a+') as runs: runs.write('x'); runs.seek(0); n = len(runs.read())"
+    proof = proven(f"{count}\nopen('out.txt', 'w').write('early' if n < 3 else 'late')", strace=False)
+    assert proof.failure is not None
+    assert (proof.kills, proof.failure.journey, proof.lost, proof.different) == (0, 1, 1, 1)
+    assert proof.failure.what[-1] == "no kill came before it ended: it does this by itself, once in a while"
 
 
 def test_a_command_that_is_not_there_is_refused(tmp_path: Path) -> None:

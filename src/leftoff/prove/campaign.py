@@ -66,13 +66,16 @@ def prove(
     Raises UsageError for a program that cannot be judged: one that is not there, fails or does not end without a kill,
     changes nothing, changes ``folder`` itself, or leaves something else in its second run.
     """
-    _check(command, limit, kills=kills, kills_per_run=kills_per_run, repeats=repeats, workers=workers, only=only)
+    ledger = ledger if ledger in (None, STDOUT) else os.path.normpath(ledger)
+    _check(
+        command, limit, ledger, kills=kills, kills_per_run=kills_per_run, repeats=repeats, workers=workers, only=only
+    )
     folder = Path(folder).resolve()
     refuse_odd_folder(folder)
     scratch = _scratch(folder, keep)
     campaign = _Campaign(
         Program(command, folder, scratch, ledger, limit),
-        Rules(compare, (*exclude, *([] if ledger in (None, STDOUT) else [str(ledger)])), ignore, any_order),
+        Rules(compare, (*exclude, *([] if ledger in (None, STDOUT) else [ledger])), ignore, any_order),
         Proof(random.SystemRandom().randrange(10**6) if seed is None else seed, repeats, workers),
     )
     journeys = range(only, only + 1) if only else range(1, 2 * kills + 1)
@@ -86,7 +89,7 @@ def prove(
     return campaign.proof
 
 
-def _check(command: Sequence[str], limit: float, **counts: int | None) -> None:
+def _check(command: Sequence[str], limit: float, ledger: str | None, **counts: int | None) -> None:
     if not command:
         raise UsageError("there is no command to prove: leftoff prove -- python my_script.py")
     if isinstance(command, str):
@@ -97,6 +100,8 @@ def _check(command: Sequence[str], limit: float, **counts: int | None) -> None:
             raise UsageError(f"{name}={value}: at least {least}")
     if not limit > 0:
         raise UsageError(f"limit={limit}: seconds, more than 0")
+    if ledger is not None and (Path(ledger).is_absolute() or ".." in Path(ledger).parts):
+        raise UsageError(f"ledger={ledger!r}: name a file inside the working folder, or each run adds to the same one")
 
 
 def _scratch(folder: Path, keep: str | os.PathLike[str] | None) -> Path:
@@ -108,7 +113,7 @@ def _scratch(folder: Path, keep: str | os.PathLike[str] | None) -> Path:
         return Path(tempfile.mkdtemp(prefix="leftoff-prove-", dir=scratch))
     if scratch.exists() and (not scratch.is_dir() or any(scratch.iterdir())):
         raise UsageError(f"{scratch} is there already and not empty; name a new folder to keep the copies in")
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     return scratch
 
 
@@ -164,6 +169,8 @@ class _Campaign:
             self._warn(outside(calls, str(place)))
             if power:
                 self.proof.not_durable = not_durable(made, self.reference.files)
+            path.unlink()
+        shutil.rmtree(place)
         self.plan = Plan(self.proof.seed, self.clean.end.seconds, self.clean.seen, made)
 
     def _warn_of_pause(self) -> None:
@@ -204,6 +211,8 @@ class _Campaign:
         found = Difference() if journey.wrong else self.reference.compare(place)
         self.proof.count(found, hit)
         what = [journey.wrong] if journey.wrong else list(found.examples)
+        if not hit:
+            what.append("no kill came before it ended: it does this by itself, once in a while")
         wrong = bool(journey.wrong) or found.is_fault(self.proof.repeats * hit)
         if self.program.ledger is not None and not journey.wrong:
             again = sum((self.program.begun(_KILLED) - self.begun).values())
