@@ -15,7 +15,7 @@ from leftoff.prove import prove as prove_program
 
 
 @click.command(context_settings={"allow_interspersed_args": False})  # what follows COMMAND is COMMAND's
-@click.argument("command", metavar="COMMAND", nargs=-1, required=True)
+@click.argument("command", metavar="COMMAND [ARGUMENT]...", nargs=-1, required=True)
 @click.option("--folder", metavar="DIR", default=".", help="The folder the program works in; each run gets a copy.")
 @click.option("--compare", metavar="PATTERN", multiple=True, help="Compare these files, not all that it changes.")
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave these files out.")

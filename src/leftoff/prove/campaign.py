@@ -171,15 +171,15 @@ class _Campaign:
                 self.proof.not_durable = not_durable(made, self.reference.files)
             path.unlink()
         shutil.rmtree(place)
-        self.plan = Plan(self.proof.seed, self.clean.end.seconds, self.clean.seen, made)
+        self.plan = Plan(self.proof.seed, self.clean.seconds, self.clean.seen, made)
 
     def _warn_of_pause(self) -> None:
         """Say what a kill may cost where a result that is right hides it."""
-        instants = [0.0, *self.clean.seen, self.clean.end.seconds]
+        instants = [0.0, *self.clean.seen, self.clean.seconds]
         pause = max(late - early for early, late in pairwise(instants))
-        if self.program.ledger is None and pause >= max(_PAUSE, self.clean.end.seconds / 2):
+        if self.program.ledger is None and pause >= max(_PAUSE, self.clean.seconds / 2):
             self.proof.warnings.append(
-                f"it changed nothing for {pause:.1f} s of {self.clean.end.seconds:.1f} s: unless that is its start or"
+                f"it changed nothing for {pause:.1f} s of {self.clean.seconds:.1f} s: unless that is its start or"
                 " one item, a kill there costs more than the item in hand; --ledger finds out"
             )
 
@@ -205,7 +205,7 @@ class _Campaign:
         bar.close(self.proof.kills)
 
     def _journey(self, number: int, kills: int) -> None:
-        journey = self.program.journey(_KILLED, self.plan.journey(number, kills), self.clean.end)
+        journey = self.program.journey(_KILLED, self.plan.journey(number, kills), self.clean.seconds)
         hit = len(journey.kills)
         place = self.program.place(_KILLED)
         found = Difference() if journey.wrong else self.reference.compare(place)

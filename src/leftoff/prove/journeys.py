@@ -13,7 +13,7 @@ from leftoff.errors import UsageError
 from leftoff.prove import trace
 from leftoff.prove.folder import Stamp, changed, fresh_copy, stamps
 from leftoff.prove.instants import Kill, at_instant
-from leftoff.prove.session import End, Session
+from leftoff.prove.session import Session
 
 STDOUT: Final = "-"
 _SLOWER: Final = 10.0  # times as long as the uninterrupted run …
@@ -22,9 +22,9 @@ _EVERY: Final = 0.002  # seconds between two looks at what strace wrote
 
 
 class Clean(NamedTuple):
-    """Be one run without a kill: what it changed, when changes were seen, and how it ended."""
+    """Be one run without a kill: how long it took, what it changed, when that was seen, and what was there before."""
 
-    end: End
+    seconds: float
     files: list[str]
     seen: list[float]
     stamps: dict[str, Stamp]
@@ -95,17 +95,20 @@ class Program:
                 " it has to end well once before it can be killed"
             )
         after = stamps(self.place(name))
-        return Clean(End(code, seconds), changed(before, after), seen, before)
+        return Clean(seconds, changed(before, after), seen, before)
 
     def _last_words(self, name: str) -> str:
         lines = (self.output(name) / "stderr").read_text("utf-8", "backslashreplace").split("\n")
         said = [line for line in lines if line.strip()]
         return f": {said[-1].strip()[:200]}" if said else ""
 
-    def journey(self, name: str, kills: Sequence[Kill], clean: End) -> Journey:
-        """Start it from a fresh copy, kill it as planned, and let it end; a kill that comes too late ends the plan."""
+    def journey(self, name: str, kills: Sequence[Kill], seconds: float) -> Journey:
+        """Start it from a fresh copy, kill it as planned, and let it end; a kill that comes too late ends the plan.
+
+        seconds: how long the uninterrupted run took.
+        """
         self._fresh(name)
-        limit = min(self.limit, _SLOWER * clean.seconds + _AT_LEAST)
+        limit = min(self.limit, _SLOWER * seconds + _AT_LEAST)
         hit: list[Kill] = []
         for kill in kills:
             found = self._killed(name, kill, limit)

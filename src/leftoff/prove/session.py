@@ -13,19 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from leftoff.errors import UsageError
 
 _EVERY: Final = 0.001  # seconds between two looks at a session that is to end
 _PROC: Final = Path("/proc")
-
-
-class End(NamedTuple):
-    """Be how a program ended: its exit code, None where it was killed, and after how many seconds."""
-
-    code: int | None
-    seconds: float
 
 
 class Session:
