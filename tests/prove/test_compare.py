@@ -98,6 +98,9 @@ def test_a_column_can_be_left_out(tmp_path: Path) -> None:
     changed = "UPDATE paper SET at = 'later'"
     found = differ(tmp_path, "p.db", table(KEYED, ONE, TWO), table(KEYED, ONE, TWO, changed), ignore=["at"])
     assert found == Difference()
+    one, other = Rules(ignore=["paper.at"]), Rules(ignore=["other.at"])
+    assert Reference(tmp_path / "clean", ["p.db"], one).compare(tmp_path / "killed") == Difference()
+    assert Reference(tmp_path / "clean", ["p.db"], other).compare(tmp_path / "killed").different == 2
     without_key = Rules(ignore=["key"])
     assert Reference(tmp_path / "clean", ["p.db"], without_key).compare(tmp_path / "killed").different == 2
 

@@ -26,7 +26,7 @@ NAIVE: dict[str, tuple[dict[str, Any], str]] = {
     "pool_with_done_list": ({**KILLS, "any_order": True}, "results.csv: repeated: paper-"),
     "rename_without_sync": ({"kills": 4}, "results.json was renamed into place and never synced"),
     "skip_if_exists": (KILLS, ".txt: lost: "),
-    "sqlite_two_commits": (KILLS, "papers.db, table paper: repeated: ('paper-"),
+    "sqlite_two_commits": (KILLS, "papers.db, table paper: repeated: key='paper-"),
     "write_every_hundred": ({**KILLS, "ledger": "-"}, "they cost more than the item in hand"),
 }  # fmt: skip
 

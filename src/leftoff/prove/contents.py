@@ -125,7 +125,7 @@ def _read_sqlite(path: Path, ignore: frozenset[str]) -> Parts:
 
 def _table(connection: sqlite3.Connection, name: str, ignore: frozenset[str]) -> Part:
     columns = connection.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
-    kept = [(column, in_key) for _, column, _, _, _, in_key in columns if column not in ignore]
+    kept = [(column, place) for _, column, _, _, _, place in columns if ignore.isdisjoint((column, f"{name}.{column}"))]
     if not kept:
         return Part([])
     listed = ", ".join(_quoted(column) for column, _ in kept)
@@ -133,7 +133,13 @@ def _table(connection: sqlite3.Connection, name: str, ignore: frozenset[str]) ->
     in_key = [number for number, (_, place) in enumerate(kept) if place]
     if len(in_key) < sum(1 for *_, place in columns if place):
         in_key = []  # a key without one of its columns tells no two rows apart
-    return Part([Record(str([row[n] for n in in_key]) if in_key else None, str(row)) for row in rows])
+    return Part([_row([column for column, _ in kept], in_key, row) for row in rows])
+
+
+def _row(columns: list[str], in_key: list[int], values: tuple[Any, ...]) -> Record:
+    """Return a row with the names of its columns, so that what is to be ignored can be seen."""
+    text = ", ".join(f"{column}={value!r}" for column, value in zip(columns, values, strict=True))
+    return Record(str([values[number] for number in in_key]) if in_key else None, text)
 
 
 def _quoted(name: str) -> str:
