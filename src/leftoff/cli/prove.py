@@ -19,7 +19,9 @@ from leftoff.prove import prove as prove_program
 @click.option("--folder", metavar="DIR", default=".", help="The folder the program works in; each run gets a copy.")
 @click.option("--compare", metavar="PATTERN", multiple=True, help="Compare these files, not all that it changes.")
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave these files out.")
-@click.option("--ignore", metavar="COLUMN", multiple=True, help="Leave a COLUMN or TABLE.COLUMN of SQLite out.")
+@click.option(
+    "--ignore", metavar="NAME", multiple=True, help="Leave COLUMN, TABLE.COLUMN or TABLE.* out, or step or cursor."
+)
 @click.option("--any-order", is_flag=True, help="Lines may come in another order.")
 @click.option("--repeats", metavar="N", default=0, help="Lines or rows that one kill may repeat.  [default: 0]")
 @click.option("--ledger", metavar="FILE", help="Has a line for each begin of work on an item; - for standard output.")

@@ -198,10 +198,10 @@ class _Campaign:
         """Make journeys until a fault is found or there were kills enough."""
         bar = Progress("prove", kills, enabled=progress)
         for number in journeys:
-            if (now := time.time()) >= bar.due:
-                bar.show(now, self.proof.kills)
             if self.proof.kills >= kills or self.proof.failure is not None:
                 break
+            if (now := time.time()) >= bar.due:
+                bar.show(now, self.proof.kills)
             self._journey(number, min(kills_per_run, kills - self.proof.kills))
         bar.close(self.proof.kills)
 

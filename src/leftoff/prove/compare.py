@@ -22,7 +22,8 @@ class Rules:
     """Be what is compared, and how strictly.
 
     compare: patterns of files, none for everything that a run changed; exclude: patterns of files that are left out;
-    ignore: columns of tables that are left out; any_order: lines may come in another order.
+    ignore: columns (COLUMN, TABLE.COLUMN), tables (TABLE.*) and kinds of entries of a journal that are left out;
+    any_order: lines may come in another order.
     """
 
     compare: Sequence[str] = ()

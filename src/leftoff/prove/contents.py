@@ -48,7 +48,7 @@ Parts = dict[str, Part]
 
 
 class Kind(NamedTuple):
-    """Be one way to read a file: whether it is one of these, and its parts; ``ignore`` are columns to leave out."""
+    """Be one way to read a file: whether it is one of these, and its parts; ``ignore`` is what to leave out of it."""
 
     name: str
     recognises: Callable[[Path], bool]
@@ -76,6 +76,8 @@ def _read_journal(path: Path, ignore: frozenset[str]) -> Parts:
     try:
         with open_journal(path, create=False) as journal:
             for entry in journal.entries():
+                if entry.kind in ignore:
+                    continue
                 _fold(runs.setdefault(f"run {entry.run}", {}), entry.kind, entry.key, entry.value)
     except LeftoffError as error:
         raise Unreadable(str(error)) from error
@@ -118,7 +120,7 @@ def _read_sqlite(path: Path, ignore: frozenset[str]) -> Parts:
             connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             names = [name for name in _all_tables(path) if not name.startswith(("leftoff_", "sqlite_"))]
-            return {f"table {name}": _table(connection, name, ignore) for name in names}
+            return {f"table {name}": _table(connection, name, ignore) for name in names if f"{name}.*" not in ignore}
     except sqlite3.Error as error:
         raise Unreadable(f"cannot be read as an SQLite database any more: {error}") from error
 
