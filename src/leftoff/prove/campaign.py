@@ -54,15 +54,15 @@ def prove(
     """Kill a program again and again, start it again, and compare what it leaves with a run that nobody interrupted.
 
     command: the program and its arguments, started in a fresh copy of ``folder`` each time; compare: patterns of
-    the files to compare, none for all that it changes; exclude: patterns of files to leave out; ignore: columns of
-    tables to leave out, COLUMN or TABLE.COLUMN; any_order: lines may come in another order; repeats: how many
-    repeated lines or rows a kill may cost; ledger: a file of the program's with one line for each begin of work on
-    an item, ``"-"`` for its standard output; workers: how many lines of it a kill may repeat; kills: how many in
-    all; kills_per_run: so many in one journey at most; seed: chooses the instants, and makes the same again; only:
-    the number of the one journey to make; strace: aim kills between two calls where strace is there; power: look
-    for missing syncs, which takes strace; limit: seconds after which an uninterrupted run counts as endless; keep:
-    a new folder for the copies, else a temporary one that stays only if a fault was found; progress: show how far
-    it is.
+    the files to compare, none for all that it changes; exclude: patterns of files to leave out; ignore: COLUMN,
+    TABLE.COLUMN or TABLE.* of SQLite to leave out, ``step`` or ``cursor`` of a journal; any_order: lines may come
+    in another order; repeats: how many repeated lines or rows a kill may cost; ledger: a file of the program's with
+    one line for each begin of work on an item, ``"-"`` for its standard output; workers: how many lines of it a
+    kill may repeat; kills: how many in all; kills_per_run: so many in one journey at most; seed: chooses the
+    instants, and makes the same again; only: the number of the one journey to make; strace: aim kills between two
+    calls where strace is there; power: look for missing syncs, which takes strace; limit: seconds after which an
+    uninterrupted run counts as endless; keep: a new folder for the copies, else a temporary one that stays only if
+    a fault was found; progress: show how far it is.
 
     Raises UsageError for a program that cannot be judged: one that is not there, fails or does not end without a kill,
     changes nothing, changes ``folder`` itself, or leaves something else in its second run.
