@@ -13,7 +13,7 @@ import pytest
 
 from leftoff.errors import JournalBusy, JournalClosed, JournalError, JournalLost, OwnershipLost
 from tests.contract import program
-from tests.contract.drafts import done
+from tests.contract.drafts import done, started
 from tests.contract.stores import Kind, which
 
 
@@ -133,11 +133,11 @@ def test_p7_a_journal_replaced_underneath_is_noticed_before_the_next_commit(kind
     """Nothing is acknowledged into a file that has lost its name."""
     store = kind.open(tmp_path)
     owner = store.own("r")
-    owner.commit([done("a")])
+    owner.commit([done("a"), started("b")])
     (tmp_path / kind.file).rename(tmp_path / "moved")
     (tmp_path / "moved").unlink()
     with pytest.raises((JournalLost, OwnershipLost)):
-        owner.commit([done("b")])
+        owner.commit([done("b")])  # which asks the journal nothing
     with pytest.raises(JournalError):
         owner.commit([done("c")])
     store.close()

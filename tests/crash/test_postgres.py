@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -129,6 +130,32 @@ def test_a_cut_at_every_byte_of_a_commit_loses_and_repeats_nothing(postgres: Ser
             entries = [entry.key for entry in journal.entries("work") if entry.kind == "done"]
             assert len(entries) == len(set(entries)), "a commit was sent again though it was there"
             assert journal.verify() == []
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_commit_in_doubt_is_looked_up_and_believed_only_if_it_is_there(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    """A commit lost on its way up is sent again, one whose answer was lost on its way down is not."""
+    own, struck = Guarded.own, []
+
+    def lost(self: Guarded, sql: str, parameters: Any = ()) -> Any:
+        if not struck and sql.startswith("WITH moved"):
+            struck.append(sql)
+            if direction == "down":
+                own(self, sql, parameters)
+            with psycopg.connect(postgres.url, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 10000)", (self.info.backend_pid,))
+        return own(self, sql, parameters)
+
+    with leftoff.open(postgres.url) as journal:
+        owner = journal.run("work").own()
+        monkeypatch.setattr(Guarded, "own", lost)
+        (mark,) = owner.commit([Draft("done", "a")])
+        assert struck
+        assert owner.mark("a") == mark
+        assert [entry.seq for entry in journal.entries("work") if entry.key == "a"] == [mark]
+        assert journal.verify() == []
 
 
 def test_a_cut_in_the_commit_of_a_users_rows_keeps_them_with_their_entry(postgres: Server) -> None:

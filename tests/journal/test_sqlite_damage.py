@@ -150,6 +150,16 @@ def test_a_change_by_somebody_else_is_refused(tmp_path: Path, statement: str) ->
         SqliteStore(tmp_path / "a.db")
 
 
+def test_rows_of_another_journal_are_refused(tmp_path: Path) -> None:
+    """All entries and runs of another journal, brought in whole, do not fit: each chain begins at its journal's id."""
+    make(tmp_path / "a.db")
+    make(tmp_path / "b.db")
+    moved = [f"DELETE FROM leftoff_{t}; INSERT INTO leftoff_{t} SELECT * FROM b.leftoff_{t}" for t in ("entry", "run")]
+    raw(tmp_path / "a.db", f"ATTACH '{tmp_path}/b.db' AS b", *"; ".join(moved).split("; "))
+    with pytest.raises(JournalDamaged, match=r"a\.db"):
+        SqliteStore(tmp_path / "a.db")
+
+
 def test_a_large_journal_is_checked_where_it_is_read(tmp_path: Path) -> None:
     """In a file too large to be checked whole, a changed row is refused when met, and `verify` names it unasked."""
     make(tmp_path / "a.db")
@@ -176,6 +186,25 @@ def test_a_large_journal_whose_tail_vanished_is_refused(tmp_path: Path) -> None:
     raw(tmp_path / "a.db", "CREATE TABLE bulk (body)", "INSERT INTO bulk VALUES (zeroblob(2000000))")
     raw(tmp_path / "a.db", "DELETE FROM leftoff_entry WHERE seq > 10")
     with pytest.raises(JournalDamaged, match="newest entry"):
+        SqliteStore(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE leftoff_run SET done = done + 1 WHERE name = 'loop'",
+        "DELETE FROM leftoff_entry WHERE seq = (SELECT seq FROM leftoff_run WHERE name = 'loop')",
+    ],
+)
+def test_a_large_journal_whose_older_run_was_changed_is_refused(tmp_path: Path, statement: str) -> None:
+    """Each run's numbers and newest entry are checked at every opening, not those of the newest run alone."""
+    make(tmp_path / "a.db")
+    raw(tmp_path / "a.db", "CREATE TABLE bulk (body)", "INSERT INTO bulk VALUES (zeroblob(2000000))")
+    store = SqliteStore(tmp_path / "a.db")
+    store.own("newer").commit([Draft("done", "k")])
+    store.close()
+    raw(tmp_path / "a.db", statement)
+    with pytest.raises(JournalDamaged, match="loop"):
         SqliteStore(tmp_path / "a.db")
 
 

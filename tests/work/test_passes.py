@@ -316,4 +316,5 @@ def test_p10_a_signal_inside_a_commit_is_told_and_a_second_one_stops_behind_it(l
         assert len(seen) == 2 - times
     store._closed = False
     journal.close()
+    assert [e.kind for e in store.entries("r")].count("started") >= 1, "the commit that was met is whole"
     assert {k: t for k, t in store.open_items("r").items() if t.begun or t.crashes} == {}
