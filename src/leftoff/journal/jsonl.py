@@ -236,11 +236,10 @@ class JsonlStore:
         try:
             with understood(self.url):
                 position = self._recover(fd)
-        except OSError as error:
+        except BaseException as error:
             os.close(fd)
-            raise unwritable(self.path, error) from error
-        except BaseException:
-            os.close(fd)
+            if isinstance(error, OSError) and not isinstance(error, JournalError):
+                raise unwritable(self.path, error) from error
             raise
         self._refresh()
         return Appender(self.path, fd, position, self.durability, hold)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from leftoff.errors import JournalDamaged, JournalTooNew, LeftoffError, NotAJournal
+from leftoff.errors import JournalDamaged, JournalTooNew, NotAJournal
 from leftoff.journal.entry import FORMAT, Entry, to_datetime
 
 BLOCK: Final = 4 << 20
@@ -239,8 +239,6 @@ def understood(path: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        if isinstance(error, LeftoffError):
-            raise
         raise JournalDamaged(
             f"{path}: a line cannot be understood though its sum fits ({type(error).__name__}: {str(error)[:200]});"
             " nothing was changed."
