@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from leftoff.errors import JournalBusy, JournalReadOnly, OwnershipLost
+from leftoff.errors import JournalBusy, JournalError, JournalReadOnly, OwnershipLost
 from leftoff.journal.lock import Hold, holder, whoami
 
 
@@ -94,6 +96,19 @@ def test_a_lock_file_that_cannot_be_is_an_error_of_ours(journal):
         Hold(journal, 0, "x")
     with pytest.raises(JournalReadOnly):
         Hold(journal.parent / "nowhere" / "run.db", 0, "x")
+
+
+def test_a_file_system_without_locks_is_an_error(journal, monkeypatch):
+    """What the kernel says when it cannot lock comes out, and nothing is held."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "fcntl", refuse)
+        with pytest.raises((OSError, JournalError), match="No locks available"):
+            Hold(journal, 0, "x")
+    Hold(journal, 0, "x").release()
 
 
 def test_nothing_stays_open_behind_a_refusal(journal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 import leftoff
-from leftoff.errors import JournalDamaged, JournalMissing, JournalMoved
+from leftoff.errors import JournalDamaged, JournalFull, JournalMissing, JournalMoved, JournalReadOnly
+from leftoff.journal import copying
 from leftoff.testing.kills import ForkServer
 from leftoff.work.copy import move
+from tests.contract.drafts import mark_every
 from tests.work import copied
 
 PROGRAM = Path(copied.__file__)
@@ -81,6 +84,50 @@ def test_a_copy_answers_as_the_original(source: str, target: str) -> None:
         with closing(sqlite3.connect(target)) as connection:
             assert connection.execute("SELECT key FROM made").fetchall() == [("with-a-row",)] * len(copied.RUNS)
     assert Path(target).stat().st_mode & 0o777 == (0o700 if target.endswith("/") else 0o600)
+
+
+@on_files
+def test_a_copy_of_many_pages_and_marks_answers_as_the_original(
+    source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many writes a copy takes, and however its open items are to be found, nothing of it changes."""
+    mark_every(monkeypatch, 5)
+    monkeypatch.setattr(copying, "_BLOCK", 300)
+    monkeypatch.setattr(copying, "_PAGE", 7)
+    copied.make(source)
+    before = answers(source)
+    with leftoff.open(source) as journal:
+        assert any(entry.kind == "open" for entry in journal.entries())
+        journal.copy(target)
+    assert answers(target) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), JournalFull),
+        (JournalReadOnly("of ours"), JournalReadOnly),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+@on_files
+def test_a_copy_that_fails_leaves_nothing_behind(
+    source: str, target: str, error: BaseException, expected: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends it at the last moment, the original is as it was and the next copy is made."""
+    copied.make(source)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with leftoff.open(source) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(copying, "put_in_place", fail)
+            with pytest.raises(expected):
+                journal.copy(target)
+        assert [path.name for path in Path().glob("b.*")] == [f"{target}.lock"]
+        journal.copy(target)
+    assert answers(target) == answers(source)
 
 
 @pairs

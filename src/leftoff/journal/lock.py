@@ -153,7 +153,7 @@ def _lock(fd: int, start: int, path: Path) -> None:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
     elif sys.platform != "win32":
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whole file: one run of a journal at a time (untested)
-    else:
+    else:  # Windows
         raise DurabilityUnavailable(f"{path}: leftoff cannot lock on this platform yet; it runs on Linux and macOS")
 
 
@@ -177,7 +177,7 @@ def _is_locked(fd: int, start: int) -> bool:
     if sys.platform == "darwin":  # l_start, l_len, l_pid, l_type, l_whence; it also tells of flock's locks (untested)
         answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET))
         return bool(struct.unpack_from("h", answer, 20)[0] != fcntl.F_UNLCK)
-    return False
+    return False  # pragma: no cover  # Windows
 
 
 def _read_holder(fd: int, slot: int) -> dict[str, Any]:

@@ -69,8 +69,6 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except ODD_BYTES as error:
-        if isinstance(error, JournalError):
-            raise
         raise translate(error, path) from error
 
 

@@ -103,8 +103,6 @@ class SqliteOwner(ChainOwner):
         try:
             self._hold = self._take(durability, program, hold)
         except ODD_BYTES as error:
-            if isinstance(error, JournalError):
-                raise
             raise translate(error, path) from error
         sync_directory(path.parent)  # SQLite syncs it too, and ignores the error
 
