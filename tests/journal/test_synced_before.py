@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import threading
-from pathlib import Path
 
 import pytest
 

@@ -8,7 +8,7 @@ import pytest
 
 import leftoff
 from leftoff.errors import DuplicateKey, RunInUse, UsageError
-from tests.contract.stores import Lives, everywhere
+from tests.contract.stores import Lives, everywhere, on_files
 
 
 @everywhere
@@ -123,3 +123,25 @@ def test_a_batch_holds_at_least_one():
     """A size below one is refused by name."""
     with pytest.raises(UsageError, match=r"size=0"), leftoff.open("run.jsonl") as journal:
         list(journal.run("r").batches(["a"], 0))
+
+
+@everywhere
+def test_an_item_that_failed_before_comes_alone_behind_those_gathered(place):
+    """Nobody shares its batch, nobody waits for it, and one that has no try left is passed over."""
+    lives = Lives(place)
+    for item in ("c", "f"):
+        with pytest.raises(ZeroDivisionError), lives.open() as journal:
+            for _ in journal.run("r").each([item]):
+                1 / 0  # noqa: B018
+    with lives.open() as journal:
+        assert list(journal.run("r").batches("abcd", 3, attempts=2)) == [["a", "b"], ["c"], ["d"]]
+        run = journal.run("r")
+        assert list(run.batches("fg", 3, attempts=1)) == [["g"]]
+        assert [letter.key for letter in run.dead()] == ["f"]
+
+
+@on_files
+def test_batches_need_no_open_journal(place):
+    """`leftoff.batches` opens the place, and gives it back."""
+    assert list(leftoff.batches("abc", place, size=2, run="r", durability="process")) == [["a", "b"], ["c"]]
+    assert list(leftoff.batches("abcd", place, size=2, run="r", durability="process")) == [["d"]]

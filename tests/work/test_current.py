@@ -84,3 +84,18 @@ def test_a_token_belongs_to_run_and_key(place):
     assert seen[1] == seen[3]
     assert seen[0] != seen[1]
     assert len(seen[0]) == 32
+
+
+@everywhere
+def test_of_three_loops_the_outermost_may_end_first(place):
+    """Each ends without taking another's item out of hand."""
+    with Lives(place).open() as journal:
+        loops = [journal.run(name).each([name]) for name in ("outer", "middle", "inner")]
+        for loop in loops:
+            next(loop)
+        loops[0].close()
+        assert leftoff.current().key == "inner"
+        loops[2].close()
+        assert leftoff.current().key == "middle"
+        loops[1].close()
+        assert nothing_in_hand()

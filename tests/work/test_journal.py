@@ -321,3 +321,10 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtra, match=r"leftoff\[postgres\]"):
         leftoff.open("postgresql://localhost/none")
+
+
+def test_another_module_that_is_missing_is_not_taken_for_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is broken in an installation is told as it is."""
+    monkeypatch.setitem(sys.modules, "leftoff.journal.postgres", None)
+    with pytest.raises(ModuleNotFoundError, match=r"leftoff\.journal\.postgres"):
+        leftoff.open("postgresql://localhost/none")

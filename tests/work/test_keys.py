@@ -112,3 +112,14 @@ def test_what_is_at_hand_never_waits():
 
     assert all(map(is_at_hand, ([], (), range(3), set(), {}, "ab", {}.keys())))
     assert not any(map(is_at_hand, (iter([]), (n for n in [1]), Slow(), map(str, []))))
+
+
+def test_a_path_in_bytes_is_no_key():
+    """Only a path that is text has one text."""
+
+    class Odd:
+        def __fspath__(self):
+            return b"x"
+
+    with pytest.raises(UnusableKey, match="cannot be its own key"):
+        own_key(Odd())

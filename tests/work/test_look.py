@@ -10,6 +10,8 @@ import pytest
 import leftoff
 from leftoff import Entry
 from leftoff.errors import JournalMissing
+from leftoff.journal.memory import MemoryStore
+from leftoff.work.journal import Journal
 from leftoff.work.look import before_last, dead_letters, follow, look, verify
 from tests.contract.stores import FILES, PLACES
 
@@ -155,3 +157,21 @@ def test_verify_tells_a_missing_journal_from_a_damaged_one(place: str) -> None:
     assert not Path(place).exists()
     work(place, "one", "a")
     assert verify(place) == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_run_that_nobody_began_has_no_owner(place: str) -> None:
+    """Asked for by name it is looked at like others, and there is nothing to see."""
+    journal = Journal(MemoryStore()) if place == "memory:" else leftoff.open(place)
+    (status,) = look(journal, "nowhere").runs
+    assert (status.owner, status.newest, status.report.done) == (None, None, 0)
+    journal.close()
+
+
+def test_a_journal_too_damaged_to_be_opened_is_verified_all_the_same() -> None:
+    """What forbids to open it is the damage that is told."""
+    work("run.jsonl", "r", "ab")
+    data = Path("run.jsonl").read_bytes()
+    Path("run.jsonl").write_bytes(data.replace(b'"a"', b'"b"', 1))
+    (damage,) = verify("run.jsonl")
+    assert "is not what was written" in damage.what

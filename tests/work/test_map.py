@@ -314,3 +314,22 @@ def test_wrong_uses_are_refused(place):
         if place not in ("run.db", "postgresql:///"):
             with pytest.raises(UsageError, match=r"papers\.db"):
                 list(run.map(str, ["a"], write=lambda connection, outcome: None))
+
+
+@pytest.mark.parametrize("place", ["run.db", "postgresql:///"])
+@WORKERS
+def test_rows_that_cannot_be_written_are_the_items_error(place, workers):
+    """What `write` raises counts against the item, none of whose rows stay; the next item's do."""
+    lives = Lives(place)
+
+    def write(connection, outcome):
+        connection.execute(f"INSERT INTO made VALUES ('{outcome.key}')")
+        if outcome.key == "2":
+            raise LookupError("no")
+
+    with lives.open() as journal:
+        run = journal.run("r")
+        run.connection.execute("CREATE TABLE made (key text)")
+        found = list(run.map(square, [1, 2, 3], write=write, attempts=1, workers=workers))
+        assert [o.error is not None and o.error.type for o in found] == [False, "LookupError", False]
+        assert run.reader().execute("SELECT key FROM made ORDER BY key").fetchall() == [("1",), ("3",)]

@@ -140,3 +140,17 @@ def test_a_name_must_be_printable():
 def test_run_in_use_is_a_usage_error():
     """Whoever catches wrong uses catches this one."""
     assert issubclass(RunInUse, leftoff.UsageError)
+
+
+def test_on_a_server_a_default_name_belongs_to_the_programs_path(postgres, tmp_path):
+    """Two programs of one name in two folders are two programs, and the second is refused."""
+    text = """
+        import leftoff
+        for x in leftoff.each(range(2), "postgresql:///"):
+            print(x)
+        """
+    (tmp_path / "other").mkdir()
+    first = program.run(program.write(tmp_path, text))
+    assert first.stdout.split() == ["0", "1"], first.stderr
+    second = program.run(program.write(tmp_path / "other", text), code=1)
+    assert "RunInUse" in second.stderr

@@ -18,6 +18,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from leftoff.journal.memory import MemoryStore
+from leftoff.work.journal import Journal
 from leftoff.work.progress import Progress
 
 
@@ -273,3 +275,37 @@ progress.close(done=12, resumed=8)
     widgets = json.dumps(notebook["metadata"]["widgets"], ensure_ascii=False).replace("\u2007", " ")
     assert "20/20" in widgets
     assert "8 resumed" in widgets
+
+
+def test_a_stream_that_cannot_say_is_no_terminal(begun):
+    """Neither a stream without the question nor a closed one breaks a loop."""
+    closed = io.StringIO()
+    closed.close()
+    for stream in (closed, type("Stream", (), {"write": print, "flush": print})()):
+        assert Progress("ingest", 10, stream=stream).due == begun + 60
+
+
+def test_a_bar_may_be_closed_without_new_counts(begun):
+    """The last ones shown stay."""
+    stream = io.StringIO()
+    progress = Progress("ingest", 10, stream=stream)
+    progress.show(begun + 60, done=5)
+    progress.close()
+    assert stream.getvalue().splitlines()[-1].startswith("ingest: 5 of 10 (50%)")
+
+
+@pytest.mark.parametrize("loop", ["each", "batches", "map", "threads"])
+def test_every_loop_tells_how_far_it_is(loop, capsys, monkeypatch):
+    """Where nobody watches, each kind of loop prints a line when one is due."""
+    monkeypatch.setattr("leftoff.work.progress.LINE_EVERY", 0.0)
+    with Journal(MemoryStore()) as journal:
+        run = journal.run("r")
+        loops = {
+            "each": lambda: run.each(iter("abc")),
+            "batches": lambda: run.batches("abc", 1),
+            "map": lambda: run.map(str, "abc"),
+            "threads": lambda: run.map(str, "abc", workers=2),
+        }
+        for _ in loops[loop]():
+            pass
+    assert capsys.readouterr().err.count("r: ") > 2

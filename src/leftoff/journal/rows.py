@@ -101,7 +101,9 @@ def check_rows(rows: Sequence[tuple[Any, ...]], refuse: Callable[[str], JournalD
     columns = list(zip(*rows, strict=True))
     texts, prevs, sums = columns[-3:]
     if not all(map(eq, map(crc32, map(str.encode, texts), prevs), sums)):
-        rotten = (text for text, prev, total in zip(texts, prevs, sums, strict=True) if crc32(text.encode(), prev) != total)
+        rotten = (
+            text for text, prev, total in zip(texts, prevs, sums, strict=True) if crc32(text.encode(), prev) != total
+        )
         raise refuse(f"the entry {next(rotten)!r} (seq|run|epoch|at|kind|value_sum|key) is not what was written")
     return columns
 
