@@ -70,10 +70,10 @@ def test_damage_done_behind_our_back_stops_an_owner_and_leaves_the_journal_free(
     store = JsonlStore(path)
     sound = path.read_bytes()
     path.write_bytes(sound + b"x\n")
-    files = len(os.listdir("/proc/self/fd"))
+    files = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(JournalDamaged):
         store.own("r")
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
     path.write_bytes(sound)
     again = JsonlStore(path)
     again.own("r").commit([Draft("done", "a")])

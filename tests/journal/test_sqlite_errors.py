@@ -273,7 +273,7 @@ def test_a_damaged_run_cannot_be_taken_over_and_is_free(path):
 
 
 def test_a_durability_that_is_refused_at_last_leaves_the_run_free(path, monkeypatch):
-    """ "process" is asked for behind the owner's first entry; where that is refused, nobody owns the run."""
+    """What "process" asks for comes behind the owner's first entry; where it is refused, nobody owns the run."""
     store = SqliteStore(path, "process")
     given = sqlite.set_durability
 

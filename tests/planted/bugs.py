@@ -43,13 +43,6 @@ _SYNCS = (
         (JSONL + "test_a_commit_is_one_write_and_with_power_a_sync_before_it_returns[power]",),
     ),
     Bug(
-        "a commit is synced before it is written", "journal/jsonl_owner.py",
-        "            if os.write(self.fd, data) != len(data):",
-        "            if self.power:\n                sync_file(self.fd)\n                self.power, power = False, self.power\n"
-        "            if os.write(self.fd, data) != len(data):",
-        (JSONL + "test_a_commit_is_one_write_and_with_power_a_sync_before_it_returns[power]",),
-    ),
-    Bug(
         "the header is not synced", "journal/jsonl.py",
         "                sync_file(fd)\n                sync_directory", "                sync_directory",
         (SYNCED + "test_a_new_journal_and_its_name_are_on_disk_before_its_first_entry",),
@@ -278,7 +271,8 @@ _OWNERS = (
     ),
     Bug(
         "the lock file is deleted", "journal/lock.py",
-        "        if fd >= 0:\n            os.close(fd)", "        if fd >= 0:\n            os.close(fd)\n            os.unlink(self.path)",
+        "        if fd >= 0:\n            os.close(fd)",
+        "        if fd >= 0:\n            os.close(fd)\n            os.unlink(self.path)",
         (LOCK + "test_the_locks_file_stays_and_means_nothing",),
     ),
     Bug(
@@ -293,7 +287,8 @@ _OWNERS = (
     ),
     Bug(
         "a forked child writes", "journal/jsonl_owner.py",
-        "        if os.getpid() != self._pid:\n            raise ForkedHandle", "        if not self._pid:\n            raise ForkedHandle",
+        "        if os.getpid() != self._pid:\n            raise ForkedHandle",
+        "        if not self._pid:\n            raise ForkedHandle",
         (OWNERS + "test_p7_a_forked_child_cannot_write_and_harms_nothing[jsonl-power]",),
     ),
     Bug(
@@ -343,17 +338,20 @@ _ITEMS = (
     ),
     Bug(
         "a crash is counted by every owner", "journal/entry.py",
-        "        return Tries(self.errors, self.crashes + 1)", "        return Tries(self.errors, self.crashes + 1, self.begun)",
+        "        return Tries(self.errors, self.crashes + 1)",
+        "        return Tries(self.errors, self.crashes + 1, self.begun)",
         (ONE_CRASH + "[jsonl-power]", ONE_CRASH + "[sqlite-power]"),
     ),
     Bug(
         "an open mark forgets crashes", "journal/entry.py",
-        "for name, count in tries._asdict().items()}", 'for name, count in tries._asdict().items() if name != "crashes"}',
+        "for name, count in tries._asdict().items()}",
+        'for name, count in tries._asdict().items() if name != "crashes"}',
         (ONE_CRASH + "[jsonl-power]", ONE_CRASH + "[sqlite-power]"),
     ),
     Bug(
         "an open mark is of before its commit", "journal/chain.py",
-        "            fold_open(table, kind, key, json.loads(value) if value else None)\n        return open_mark(table)",
+        "            fold_open(table, kind, key, json.loads(value) if value else None)\n"
+        "        return open_mark(table)",
         "            pass\n        return open_mark(table)",
         (SQLITE + "test_open_items_are_read_from_the_newest_mark",),
     ),
@@ -386,7 +384,8 @@ _ITEMS = (
     ),
     Bug(
         "a stop during the last item is lost", "work/signals.py",
-        "        code, self.pending = self.pending, None\n        return code", "        self.pending = None\n        return None",
+        "        code, self.pending = self.pending, None\n        return code",
+        "        self.pending = None\n        return None",
         ("work/test_signals.py::test_a_stop_during_the_last_item_is_not_lost",),
     ),
     Bug(

@@ -50,7 +50,8 @@ class Runner:
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         code = self.process.stdout.readline().strip()
-        assert code in ("0", "1") and report.exists(), output.read_text("utf-8")
+        assert code in ("0", "1"), output.read_text("utf-8")
+        assert report.exists(), output.read_text("utf-8")
         cases = list(ElementTree.parse(report).iter("testcase"))
         assert len(cases) == len(tests), [case.get("name") for case in cases]
         assert all(case.find("error") is None and case.find("skipped") is None for case in cases), output.read_text()
