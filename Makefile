@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test prove bench peers lint
+.PHONY: demo test cover mutate prove bench peers lint
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
 
@@ -12,6 +12,14 @@ demo: $(READY)  ## papers from a local replica of PubMed, killed three times and
 
 test: $(READY)  ## the tests, without the long counts
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal
+
+# The rooms that everything rests on; the other tests have nothing to add to them.
+cover: $(READY)  ## the tests of journal/ and work/, which must reach every line and branch of both
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest -q -n auto --dist worksteal \
+		tests/contract tests/journal tests/work tests/cli tests/crash/test_postgres.py
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report
 
 prove: $(READY)  ## the long counts: thousands of kills and power failures
 	@$(BIN)/python -m pytest -q -m prove

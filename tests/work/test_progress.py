@@ -172,8 +172,9 @@ import sys, threading, time
 from leftoff.work.progress import Progress
 progress = Progress("ingest", 20)
 assert progress.due <= time.time()
-progress.show(time.time(), done=0, resumed=8)
-assert time.time() < progress.due < time.time() + 0.2
+now = time.time()
+progress.show(now, done=0, resumed=8)
+assert now < progress.due < now + 0.2
 sys.stderr.write("|first|")
 progress.note("paper 12 is set aside")
 progress.show(time.time(), done=7, resumed=8, dead=2, failed=6)
