@@ -149,6 +149,7 @@ def test_p3_a_tally_counts_just_the_conclusions_that_were_met(kind: Kind, tmp_pa
     assert owner.tally(bits()) == (0, 0)
     assert owner.tally(bits(*marks)) == (3, 2)
     assert owner.tally(bits(marks[0], marks[1])) == (1, 1)
+    assert owner.tally(bits(marks[0])) == (1, 0)
     assert owner.tally(bytearray()) == (0, 0)
     owner.commit([Draft("forgotten", "a"), Draft("retried", "b")])
     assert owner.tally(bits(*marks)) == (2, 1)

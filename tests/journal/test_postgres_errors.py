@@ -70,9 +70,9 @@ def test_who_may_not_write_is_told_so(postgres: Server, way: str) -> None:
     if way == "guest":
         url = postgres.url.replace("postgres@", "guest@")
     try:
-        with pytest.raises(JournalReadOnly, match="grant it" if way == "guest" else "can only be read"):
-            with leftoff.open(url) as journal:
-                journal.run("r").own()
+        said = "grant it" if way == "guest" else "can only be read"
+        with pytest.raises(JournalReadOnly, match=said), leftoff.open(url) as journal:
+            journal.run("r").own()
     finally:
         execute(postgres, "DROP ROLE guest")
 

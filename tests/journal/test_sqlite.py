@@ -258,6 +258,13 @@ def test_conclusions_that_were_superseded_are_counted_once(tmp_path: Path) -> No
     assert owner.tally(bytearray(b"\xff" * 9)) == (1, 0)
     owner.commit([Draft("started", "b"), Draft("dead", "b", "{}")])
     owner.commit([Draft("done", "a"), Draft("done", "a", "2")])
+    met = bytearray(b"\xff" * 3)
+    fates = len([entry for entry in store.entries() if entry.kind in ("done", "dead", "forgotten", "retried")])
+    for place in (n for n in range(24) if n not in map(abs, owner.marks(["a", "b", "c"]))):
+        if int.from_bytes(met, "big").bit_count() > fates:
+            met[place >> 3] &= ~(1 << (place & 7)) & 0xFF
+    assert int.from_bytes(met, "big").bit_count() == fates
+    assert owner.tally(met) == (2, 1), "as many bits as conclusions, but not theirs"
     assert (store.counts("loop"), list(store.keys("loop", "dead")), list(store.keys("loop", "done"))) == (
         (2, 1),
         ["b"],
