@@ -23,6 +23,12 @@ cover: $(READY)  ## the tests of journal/ and work/, which must reach every line
 
 prove: $(READY)  ## the long counts: thousands of kills and power failures
 	@$(BIN)/python -m pytest -q -m prove
+	@$(MAKE) --no-print-directory mutate
+
+mutate: $(READY)  ## the centre of journal/ changed in each small way there is: nine of ten must be seen
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut export-cicd-stats
+	@$(BIN)/python tests/planted/score.py mutants/mutmut-cicd-stats.json
 
 bench: $(READY)  ## what recording one item costs, beside its raw cost
 	@$(BIN)/python benchmarks/item.py

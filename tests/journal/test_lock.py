@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.errors import JournalBusy, JournalError, JournalReadOnly, OwnershipLost
+from leftoff.errors import JournalBusy, JournalReadOnly, LocksUnavailable, OwnershipLost
 from leftoff.journal.lock import Hold, holder, whoami
 
 
@@ -99,14 +99,14 @@ def test_a_lock_file_that_cannot_be_is_an_error_of_ours(journal):
 
 
 def test_a_file_system_without_locks_is_an_error(journal, monkeypatch):
-    """What the kernel says when it cannot lock comes out, and nothing is held."""
+    """It is refused with what the kernel said, and nothing is held."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "fcntl", refuse)
-        with pytest.raises((OSError, JournalError), match="No locks available"):
+        with pytest.raises(LocksUnavailable, match="No locks available"):
             Hold(journal, 0, "x")
     Hold(journal, 0, "x").release()
 

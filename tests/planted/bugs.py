@@ -281,6 +281,11 @@ _OWNERS = (
         (LOCK + "test_other_openings_of_the_lock_file_do_not_drop_the_lock",),
     ),
     Bug(
+        "a lock that everybody gets is believed", "journal/lock.py",
+        "            _probe(path, slot * _SLOT)", "            pass",
+        ("journal/test_segments.py::test_a_lock_that_keeps_nobody_out_is_refused[JsonlStore-a.jsonl]",),
+    ),
+    Bug(
         "a forked child inherits the lock", "journal/lock.py",
         "    for hold in list(_held):\n        hold.release()", "    pass",
         (OWNERS + "test_p7_a_dead_owners_hold_is_gone_though_its_forked_child_lives[jsonl-power]",),
