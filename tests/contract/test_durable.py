@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from leftoff.journal.entry import Draft, Tries
@@ -95,7 +96,7 @@ def test_p1_files_are_private(kind: Kind, tmp_path: Path) -> None:
 
 @which("P2")
 def test_p2_a_commit_of_many_drafts_keeps_their_order(kind: Kind, tmp_path: Path) -> None:
-    """Drafts of one commit become entries in the order given, each with its own seq."""
+    """Drafts of one commit become entries in the order given, each with its own seq and the time of the commit."""
     store = kind.open(tmp_path)
     owner = store.own("r")
     drafts = [
@@ -107,7 +108,9 @@ def test_p2_a_commit_of_many_drafts_keeps_their_order(kind: Kind, tmp_path: Path
         done("c"),
         started("d", '{"errors":1}'),
     ]
+    before = time.time()
     owner.commit(drafts)
+    assert all(before - 0.001 <= e.at.timestamp() <= time.time() for e in store.entries("r") if e.kind == "dead")
     assert [(k, key) for k, key, _ in written(store)] == [(d.kind, d.key) for d in drafts]
     seqs = [entry.seq for entry in store.entries("r")]
     assert seqs == sorted(set(seqs))

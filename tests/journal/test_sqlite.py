@@ -252,12 +252,16 @@ def test_conclusions_that_were_superseded_are_counted_once(tmp_path: Path) -> No
         for key, kind in (("a", "done"), ("b", "dead"), ("c", "done"))
     ]
     assert [key for key, _ in owner.concluded()] == ["a", "b", "c"]
+    superseded = "SELECT superseded FROM leftoff_run"
+    assert raw(store.path, superseded) == [(0,)]
     owner.commit([Draft("retried", "b"), Draft("forgotten", "a")])
+    assert raw(store.path, superseded) == [(2,)]
     assert list(owner.concluded()) == []
     assert (store.counts("loop"), list(store.keys("loop", "dead"))) == ((1, 0), [])
     assert owner.tally(bytearray(b"\xff" * 9)) == (1, 0)
     owner.commit([Draft("started", "b"), Draft("dead", "b", "{}")])
     owner.commit([Draft("done", "a"), Draft("done", "a", "2")])
+    assert raw(store.path, superseded) == [(3,)], "the second of the two changed what the first had said"
     met = bytearray(b"\xff" * 3)
     fates = len([entry for entry in store.entries() if entry.kind in ("done", "dead", "forgotten", "retried")])
     for place in (n for n in range(24) if n not in map(abs, owner.marks(["a", "b", "c"]))):
