@@ -185,7 +185,7 @@ _DATABASE = (
     ),
     Bug(
         "a journal that was moved is not marked", "work/copy.py",
-        "                _mark(owner, store.durability, path)", "                pass",
+        "                _mark(store, owner, there.place)", "                pass",
         (COPY + "test_a_moved_journal_goes_on_at_one_place[a.jsonl-b.db]",),
     ),
 )  # fmt: skip
