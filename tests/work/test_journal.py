@@ -90,6 +90,18 @@ def test_a_journal_is_open_under_one_durability(place):
 
 
 @on_files
+def test_a_closed_journal_is_one_file(place):
+    """Nothing of a journal that was closed lies in a side file, so that its file alone is the whole of it."""
+    with leftoff.open(place) as journal:
+        list(journal.run("r").each("ab", progress=False))
+        list(journal.run("s").each("cd", progress=False))
+    assert sorted(path.name for path in Path().iterdir()) == [place, f"{place}.lock"]
+    Path(f"copy-{place}").write_bytes(Path(place).read_bytes())
+    with leftoff.open(f"copy-{place}", create=False) as journal:
+        assert [list(journal.run(name).keys("done")) for name in "rs"] == [["a", "b"], ["c", "d"]]
+
+
+@on_files
 def test_a_journal_can_change_its_durability_between_processes(place):
     """Power and process take turns on one file."""
     for number, durability in enumerate(["power", "process", "power", "process"]):

@@ -181,9 +181,11 @@ class Journal:
                 run.settle(error)
         finally:
             self._closed = True
-            for run in self._runs.values():
-                run.release()
-            self.store.close()
+            try:
+                self.store.close()  # first: it knows in which order SQLite's connections must close to empty the log
+            finally:
+                for run in self._runs.values():
+                    run.release()
 
     # -- for the runs --------------------------------------------------------------------------------------------
 
