@@ -92,6 +92,41 @@ def test_a_flipped_bit_in_the_log_of_a_killed_owner_is_found(tmp_path: Path) -> 
     _log_flips(tmp_path, [*range(0, 256, 3), *chosen.sample(heads, 150), *chosen.sample(range(size), 150)])
 
 
+@pytest.mark.parametrize("size", [1, 512, FRAME])
+def test_bytes_put_into_a_log_or_taken_out_of_it_are_found(tmp_path: Path, size: int) -> None:
+    """Frames that are no longer where SQLite looks for them are not taken for the rest of an earlier log."""
+    make_killed(tmp_path / "a.db")
+    log = Path(f"{tmp_path}/a.db-wal")
+    data = log.read_bytes()
+    at = 32 + 3 * FRAME + 1000
+    for damaged in (data[:at] + data[at + size :], data[:at] + bytes(size) + data[at:]):
+        copy(tmp_path / "a.db", tmp_path / "b.db")
+        Path(f"{tmp_path}/b.db-wal").write_bytes(damaged)
+        with pytest.raises(JournalDamaged, match=r"b\.db-wal is not what was written"):
+            SqliteStore(tmp_path / "b.db")
+
+
+@pytest.mark.parametrize("size", [32, 512, 4096])
+def test_a_log_that_lost_its_header_is_found(tmp_path: Path, size: int) -> None:
+    """SQLite takes a log without its header for an empty one; what it held would be gone without a word."""
+    make_killed(tmp_path / "a.db")
+    log = Path(f"{tmp_path}/a.db-wal")
+    log.write_bytes(random.Random(size).randbytes(size) + log.read_bytes()[size:])
+    with pytest.raises(JournalDamaged, match=r"a\.db-wal is not what was written"):
+        SqliteStore(tmp_path / "a.db")
+
+
+def test_a_commit_frame_that_is_gone_does_not_make_one_transaction_of_two(tmp_path: Path) -> None:
+    """Two transactions that look like one, as the end of the first was destroyed, are not taken for a torn last one."""
+    make_killed(tmp_path / "a.db")
+    log = Path(f"{tmp_path}/a.db-wal")
+    data = log.read_bytes()
+    commits = [at for at in range(32, len(data), FRAME) if data[at + 4 : at + 8] != b"\0\0\0\0"]
+    log.write_bytes(data[: commits[-2]] + bytes(512) + data[commits[-2] + 512 :])
+    with pytest.raises(JournalDamaged, match=r"a\.db-wal is not what was written"):
+        SqliteStore(tmp_path / "a.db")
+
+
 def test_a_torn_last_transaction_is_left_out_quietly(tmp_path: Path) -> None:
     """A log that ends inside its last transaction loses that transaction alone, and work goes on behind it."""
     make_killed(tmp_path / "a.db")

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from operator import eq
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from leftoff.errors import JournalDamaged
-from leftoff.journal.entry import Entry, Tries, fold_open, to_datetime
+from leftoff.errors import JournalDamaged, LeftoffError
+from leftoff.journal.entry import CONCLUSIONS, Entry, Tries, fold_open, to_datetime
 from leftoff.journal.store import Damage, Mark
 
 Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -128,9 +128,17 @@ class Rows:
         """Return the error for bytes that are not what was written."""
         return self._dialect.damaged(self.place, what)
 
-    def translated(self) -> AbstractContextManager[None]:
-        """Let whatever the database or damaged bytes raise inside surface as a `JournalError`."""
-        return self._dialect.translated(self.place)
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Let whatever the database, damaged bytes, or rows that no release writes raise surface as a `JournalError`."""
+        with self._dialect.translated(self.place):
+            try:
+                yield
+            except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+                if isinstance(error, LeftoffError):
+                    raise
+                what = f"{type(error).__name__}: {str(error)[:200]}"
+                raise self.damaged(f"a row cannot be understood though its sum fits ({what})") from error
 
     def runs(self) -> list[RunRow]:
         """Return the rows of all runs, oldest first, checked."""
@@ -180,8 +188,9 @@ class Rows:
         while rows := self._entries(
             f"{self._dialect.by_seq} WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {PAGE}", (after, last)
         ):
-            for row in rows:
-                yield _entry(row, names)
+            with self.translated():
+                page = [self._entry(row, names) for row in rows]
+            yield from page
             after = rows[-1][0]
 
     def check_chain(self, run: RunRow) -> Iterator[Damage]:
@@ -220,15 +229,17 @@ class Rows:
         is_key, keys = self._dialect.one_key(key)
         where = f"run = ? AND kind = ? AND {is_key} AND {IS_NAMED} ORDER BY seq DESC LIMIT 1"
         rows = self._entries(f"{self._dialect.by_named} WHERE {where}", (run.run, kind, *keys))
-        return _entry(rows[0], {run.run: run.name}) if rows else None
+        with self.translated():
+            return self._entry(rows[0], {run.run: run.name}) if rows else None
 
     def open_items(self, run: RunRow) -> tuple[dict[str, Tries], int]:
         """Return the items without conclusion, and how many entries were read to know."""
         table: dict[str, Tries] = {}
         count = 0
-        for entry in self.entries({run.run: run.name}, run.run, run.mark - 1, run.seq):
-            fold_open(table, entry.kind, entry.key, entry.value)
-            count += 1
+        with self.translated():
+            for entry in self.entries({run.run: run.name}, run.run, run.mark - 1, run.seq):
+                fold_open(table, entry.kind, entry.key, entry.value)
+                count += 1
         return table, count
 
     def conclusions(self, run: RunRow, kinds: str = "'done', 'dead'") -> Iterator[list[tuple[str, Mark]]]:
@@ -322,19 +333,18 @@ class Rows:
             chunk = keys[start : start + CHUNK]
             are_keys, parameters = self._dialect.many_keys(chunk)
             clause = f"{self._dialect.by_fate} WHERE run = ? AND {are_keys} AND {_FATES} ORDER BY seq"
-            for row in self._entries(clause, (run.run, *parameters)):
-                found[row[5]] = json.loads(row[6]) if row[6] is not None and row[4] in ("done", "dead") else None
+            with self.translated():
+                for row in self._entries(clause, (run.run, *parameters)):
+                    found[row[5]] = json.loads(row[6]) if row[6] is not None and row[4] in CONCLUSIONS else None
         return [found.get(key) for key in keys]
 
     def key_count(self, run: RunRow, kind: str) -> int:
         """Count the keys of one fate from the entries themselves."""
         return sum(len(page) for page in self.conclusions(run, f"'{kind}'"))
 
-
-def _entry(row: tuple[Any, ...], names: dict[int, str]) -> Entry:
-    seq, run, epoch, at, kind, key, value = row[:7]
-    if run not in names:
-        raise JournalDamaged(f"entry {seq} belongs to run {run}, which does not exist")
-    return Entry(
-        seq, names[run], kind, key, None if value is None else json.loads(value), to_datetime(at / 1000), epoch
-    )
+    def _entry(self, row: tuple[Any, ...], names: dict[int, str]) -> Entry:
+        seq, run, epoch, at, kind, key, value = row[:7]
+        if run not in names:
+            raise self.damaged(f"entry {seq} belongs to run {run}, which does not exist")
+        decoded = None if value is None else json.loads(value)
+        return Entry(seq, names[run], kind, key, decoded, to_datetime(at / 1000), epoch)

@@ -63,10 +63,12 @@ def _check(data: bytes) -> Tail | None:
     order = ">" if magic & 1 else "<"
     seed = (first, second)
     if magic & ~1 != _MAGIC or version != _VERSION or _checksum(data[:24], (0, 0), order) != seed:
-        return _check_behind_bad_header(data, salts, seed)
+        return Tail(
+            0, 1, True
+        )  # SQLite takes it for empty; but the header was synced before the first frame was written
     step = _FRAME + size
     starts = range(_HEADER, len(data) - step + 1, step)
-    return _walk(data, [Frame(data, start, size, salts, order) for start in starts], seed)
+    return _walk(data, [Frame(data, start, size, salts, order) for start in starts], salts, seed)
 
 
 class Frame:
@@ -86,32 +88,39 @@ class Frame:
         return _checksum(head + page, seed, self.order) == self.stored
 
 
-def _walk(data: bytes, frames: list[Frame], seed: tuple[int, int]) -> Tail | None:
+def _walk(data: bytes, frames: list[Frame], salts: bytes, seed: tuple[int, int]) -> Tail | None:
     """Follow the checksums to the first frame that does not fit, and judge what lies behind it."""
+    begun: list[int] = []  # pages of the transaction that the good frames leave unfinished
     for number, frame in enumerate(frames):
         fits = frame.continues(seed, data)
         if not (fits and frame.ours):
-            behind = sum(later.ours and later.commit > 0 for later in frames[number:])
+            behind = _commits_in(data, frame.start, salts, begun)
             flipped = fits or (frame.ours and _one_bit_off(frame, seed, data))
             return Tail(number, behind, flipped) if behind or flipped else None
+        begun = [] if frame.commit else [*begun, frame.number]
         seed = frame.stored
     return None
+
+
+def _commits_in(data: bytes, start: int, salts: bytes, begun: list[int]) -> int:
+    """Return how many transactions of this use of the log there are from ``start`` on.
+
+    A frame is known by its salts, wherever it is: bytes that were put in or taken out have moved it. SQLite writes a page
+    once in a transaction; one that comes twice is of two, though the frame that ended the first may be gone.
+    """
+    pages, commits = list(begun), 0
+    at = data.find(salts, start)
+    while at >= 0:
+        number, commit = struct.unpack_from(">2I", data, at - 8)
+        pages.append(number)
+        commits += commit > 0
+        at = data.find(salts, at + 8)
+    return max(commits, 2 if commits and len(set(pages)) < len(pages) else 0)
 
 
 def _one_bit_off(frame: Frame, seed: tuple[int, int], data: bytes) -> bool:
     """Return whether the frame fits with one bit of its empty commit field set: then a commit hides there."""
     return not frame.commit and any(frame.continues(seed, data, 1 << bit) for bit in range(32))
-
-
-def _check_behind_bad_header(data: bytes, salts: bytes, seed: tuple[int, int]) -> Tail | None:
-    """Judge a log whose header does not fit: SQLite takes it for empty. Its first frame tells whether it is."""
-    belongs = data[_HEADER + 8 : _HEADER + 16] == salts
-    size = struct.unpack_from(">I", data, 8)[0]
-    if not belongs and 512 <= size <= 65536 and len(data) >= _HEADER + _FRAME + size:
-        body = data[_HEADER : _HEADER + 8] + data[_HEADER + _FRAME : _HEADER + _FRAME + size]
-        stored = struct.unpack_from(">2I", data, _HEADER + 16)
-        belongs = any(_checksum(body, seed, order) == stored for order in "<>")
-    return Tail(0, 1, True) if belongs else None
 
 
 def _checksum(data: bytes, seed: tuple[int, int], order: str) -> tuple[int, int]:
