@@ -15,10 +15,10 @@ from leftoff.testing.damage import command, load, survey
 
 DATA = Path(__file__).parent.parent / "data" / "format-1"
 SAMPLES = {  # the journal, the one whose parts are brought in, how many damaged copies
-    "power.jsonl": ("process.jsonl", 7000),
-    "process.jsonl": ("power.jsonl", 7000),
-    "closed.db": ("killed.db", 3000),
-    "killed.db": ("closed.db", 3000),
+    "power.jsonl": ("process.jsonl", 8000),
+    "process.jsonl": ("power.jsonl", 8000),
+    "closed.db": ("killed.db", 2000),
+    "killed.db": ("closed.db", 2000),
 }
 ALWAYS_REFUSED = {"power.jsonl": "one bit", "process.jsonl": "one bit", "closed.db": "rows"}
 """Damage that no tear looks like, in a place where nothing is without meaning."""
@@ -47,6 +47,7 @@ def check(name: str, times: int) -> None:
     assert found.of("torn") > 0 or name == "closed.db"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_no_damage_is_believed(name: str) -> None:
     """Of thousands of damaged copies of a journal none is read as anything but what was written, or crashes."""

@@ -56,7 +56,6 @@ def main() -> None:
     fill("closed.db", "power")
     shutil.copy("closed.db", "killed.db")  # nobody has it open
     kill("killed.db", "power")
-    kill("killed.db", "power")
     for rest in (*Path().glob("*.lock"), *Path().glob("*-shm")):
         rest.unlink()
 

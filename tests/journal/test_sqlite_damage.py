@@ -92,6 +92,19 @@ def test_a_flipped_bit_in_the_log_of_a_killed_owner_is_found(tmp_path: Path) -> 
     _log_flips(tmp_path, [*range(0, 256, 3), *chosen.sample(heads, 150), *chosen.sample(range(size), 150)])
 
 
+@pytest.mark.parametrize("bulk", [10, 2_000_000])
+def test_a_schema_that_vanished_is_no_empty_database(tmp_path: Path, bulk: int) -> None:
+    """A file whose first page forgot its tables is not taken for one that has none yet, and filled anew."""
+    path = tmp_path / "a.db"
+    make(path)
+    raw(path, "CREATE TABLE bulk (body)", f"INSERT INTO bulk VALUES (zeroblob({bulk}))")
+    data = path.read_bytes()
+    path.write_bytes(data[:103] + b"\0\0" + data[105:])
+    assert raw(path, "SELECT count(*) FROM sqlite_master") == [(0,)]
+    with pytest.raises(JournalDamaged, match=r"a\.db: the schema is empty, and \d+ pages belong to no table"):
+        SqliteStore(path)
+
+
 @pytest.mark.parametrize("size", [1, 512, FRAME])
 def test_bytes_put_into_a_log_or_taken_out_of_it_are_found(tmp_path: Path, size: int) -> None:
     """Frames that are no longer where SQLite looks for them are not taken for the rest of an earlier log."""

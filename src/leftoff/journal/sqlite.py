@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from leftoff.errors import (
     ForkedHandle,
@@ -39,10 +39,12 @@ from leftoff.journal.sqlite_file import (
     translated,
 )
 from leftoff.journal.sqlite_owner import SqliteOwner, fetch_with
-from leftoff.journal.sqlite_verify import check_all
+from leftoff.journal.sqlite_verify import check_all, check_pages
 from leftoff.journal.sqlite_wal import read_tail, size_of
 from leftoff.journal.store import Damage, Durability
 from leftoff.journal.sync import open_private, refuse_odd_file
+
+_PAGES: Final = ("page_count", "freelist_count", "auto_vacuum")  # the last one keeps pages that are no table's
 
 
 class SqliteStore:
@@ -109,6 +111,8 @@ class SqliteStore:
             rows = Rows(self._fetch, self.path, journal_id, SQLITE)
             self._check_opened(rows)
             self._rows = rows
+        else:
+            self._check_without_journal()
 
     def _may_lack_commits(self) -> bool:
         """Return whether a run's owner had not asked for its commits to be synced; that entry of its own was."""
@@ -133,6 +137,18 @@ class SqliteStore:
                 rows.check_head(run)
             if rows.newest_seq() != max((run.seq for run in runs), default=0):
                 raise damaged(self.path, "the newest entry belongs to no run")
+
+    def _check_without_journal(self) -> None:
+        """Raise `JournalDamaged` where tables are missing from a schema that was damaged: it looks like an empty one."""
+        with translated(self.path):
+            (objects,), (pages,), (free,), (grows,) = (
+                self._fetch(sql)[0] for sql in ("SELECT count(*) FROM sqlite_master", *map("PRAGMA {}".format, _PAGES))
+            )
+        if not objects and not grows and pages - free > 1:
+            raise damaged(self.path, f"the schema is empty, and {pages - free - 1} pages belong to no table")
+        if size_of(str(self.path)) <= SMALL:
+            for damage in check_pages(self._fetch, self.path):
+                raise damaged(self.path, damage.what)
 
     @contextmanager
     def _one_instant(self) -> Iterator[None]:

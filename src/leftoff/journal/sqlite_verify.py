@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 from zlib import crc32
 
@@ -29,7 +30,7 @@ def check_all(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
     The first page or row that cannot be read ends it.
     """
     try:
-        pages = list(_check_pages(fetch, rows))
+        pages = list(check_pages(fetch, rows.place))
         yield from pages
         if not pages:
             yield from _check_rows(fetch, rows)
@@ -37,20 +38,21 @@ def check_all(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
         yield Damage(str(rows.place), str(error))
 
 
-def _check_pages(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
+def check_pages(fetch: Fetch, place: Path) -> Iterator[Damage]:
+    """Yield what SQLite finds wrong with its pages."""
     try:
         found = fetch("PRAGMA integrity_check", ())
     except sqlite3.OperationalError as error:
         if "no such" not in str(error):
-            raise translate(error, rows.place) from error
+            raise translate(error, place) from error
         # An index of the user's needs a function or collation that only their program has: then our tables alone.
-        with translated(rows.place):
+        with translated(place):
             found = [row for table in _OURS for row in fetch(f"PRAGMA integrity_check({table})", ())]
     except sqlite3.Error as error:
-        raise translate(error, rows.place) from error
+        raise translate(error, place) from error
     for (text,) in found:
         if text != "ok":
-            yield Damage(str(rows.place), str(text))
+            yield Damage(str(place), str(text))
 
 
 def _check_rows(fetch: Fetch, rows: Rows) -> Iterator[Damage]:

@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from leftoff.testing import damage_jsonl, damage_sqlite
 from leftoff.testing.damage_bytes import CHANGES

@@ -1,6 +1,6 @@
 """Ways to damage an SQLite journal through SQLite itself, and what a damaged log may be read as without an error."""
 
-# ruff: noqa: S608  # names of our own tables and columns are joined into SQL
+# names of our own tables and columns are joined into SQL
 from __future__ import annotations
 
 import random
