@@ -1,12 +1,12 @@
 """Write the journals of a format's folder, as the release that brought the format writes them.
 
-Run once for each format, by hand, in the new folder: ``python ../make.py``. What it wrote is never written again.
+Run once for each format, by hand, in the new folder: ``python ../make.py``, with an empty PostgreSQL database at
+``postgresql:///``. What it wrote is never written again.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -49,14 +49,36 @@ def kill(place: str, durability: Any) -> None:
     os.wait()
 
 
+def dump() -> str:
+    """Return the statements that make the journal in PostgreSQL anew, as they are in this release."""
+    import psycopg
+    from psycopg import sql
+
+    from leftoff.journal.postgres_server import SCHEMA
+
+    statements = [*SCHEMA]
+    with psycopg.connect("postgresql:///") as connection:
+        for table in ("journal", "run", "entry"):
+            for row in connection.execute(f"SELECT * FROM leftoff.{table} ORDER BY 1, 2"):
+                values = sql.SQL(", ").join(map(sql.Literal, row)).as_string(connection)
+                statements.append(f"INSERT INTO leftoff.{table} VALUES ({values})")
+        (last,) = connection.execute("SELECT last_value FROM leftoff.seq").fetchone() or (1,)
+    return ";\n".join([*statements, f"SELECT setval('leftoff.seq', {last})"]) + ";\n"
+
+
 def main() -> None:
     fill("power.jsonl", "power")
     fill("process.jsonl", "process")
     kill("process.jsonl", "process")
     fill("closed.db", "power")
-    shutil.copy("closed.db", "killed.db")  # nobody has it open
+    fill("killed.db", "power")
     kill("killed.db", "power")
-    for rest in (*Path().glob("*.lock"), *Path().glob("*-shm")):
+    fill("segments/", "power")
+    kill("segments/", "power")
+    fill("postgresql:///", "power")  # the environment says where that is
+    kill("postgresql:///", "power")
+    Path("postgres.sql").write_text(dump(), "utf-8")
+    for rest in (*Path().rglob("*.lock"), *Path().glob("*-shm")):
         rest.unlink()
 
 

@@ -67,7 +67,7 @@ def _faulty(fault: str, path: Path) -> Any:
 
 @pytest.mark.parametrize("fault", ["silent", "broke", "unnamed", "crashed", "hung", "memory"])
 def test_what_must_not_be_is_found(sample: Sample, fault: str, tmp_path: Path) -> None:
-    """A store that makes nothing of damage, raises what it likes, dies, hangs or eats memory is told of, case by case."""
+    """A store that makes nothing of damage, raises anything, dies, hangs or eats memory is told of, case by case."""
     found = survey(
         sample, seed=3, cases=range(12), opener=lambda path: _faulty(fault, path), seconds=0.5, folder=tmp_path
     )

@@ -130,7 +130,7 @@ class Rows:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Let whatever the database, damaged bytes, or rows that no release writes raise surface as a `JournalError`."""
+        """Let whatever the database, damaged bytes or forged rows raise inside surface as a `JournalError`."""
         with self._dialect.translated(self.place):
             try:
                 yield

@@ -139,7 +139,7 @@ class SqliteStore:
                 raise damaged(self.path, "the newest entry belongs to no run")
 
     def _check_without_journal(self) -> None:
-        """Raise `JournalDamaged` where tables are missing from a schema that was damaged: it looks like an empty one."""
+        """Raise `JournalDamaged` where our tables are missing because the schema was damaged."""
         with translated(self.path):
             (objects,), (pages,), (free,), (grows,) = (
                 self._fetch(sql)[0] for sql in ("SELECT count(*) FROM sqlite_master", *map("PRAGMA {}".format, _PAGES))

@@ -81,11 +81,11 @@ def _add(total: list[int], fields: tuple[object, ...]) -> None:
 
 def _check_indexes(fetch: Fetch, found: dict[str, list[int]]) -> Iterator[Damage]:
     """Compare what each index holds, read from the index alone, with what the table holds."""
-    for name, kinds in _INDEXES.items():
-        fields = "run, kind, key, seq" if name == "leftoff_named" else "run, key, seq"
+    for index, kinds in _INDEXES.items():
+        fields = "run, kind, key, seq" if index == "leftoff_named" else "run, key, seq"
         listed = " OR ".join(f"kind = '{kind}'" for kind in kinds)
         held = [0, 0]
-        for row in fetch(f"SELECT {fields} FROM leftoff_entry INDEXED BY {name} WHERE {listed}", ()):  # noqa: S608
+        for row in fetch(f"SELECT {fields} FROM leftoff_entry INDEXED BY {index} WHERE {listed}", ()):  # noqa: S608
             _add(held, row)
-        if held != found[name]:
-            yield Damage(f"index {name}", f"it holds {held[0]} entries that are not the table's {found[name][0]}")
+        if held != found[index]:
+            yield Damage(f"index {index}", f"it holds {held[0]} entries that are not the table's {found[index][0]}")

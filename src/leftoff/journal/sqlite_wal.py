@@ -105,8 +105,8 @@ def _walk(data: bytes, frames: list[Frame], salts: bytes, seed: tuple[int, int])
 def _commits_in(data: bytes, start: int, salts: bytes, begun: list[int]) -> int:
     """Return how many transactions of this use of the log there are from ``start`` on.
 
-    A frame is known by its salts, wherever it is: bytes that were put in or taken out have moved it. SQLite writes a page
-    once in a transaction; one that comes twice is of two, though the frame that ended the first may be gone.
+    A frame is known by its salts, wherever it is: bytes that were put in or taken out have moved it. SQLite writes a
+    page once in a transaction; one that comes twice is of two, though the frame that ended the first may be gone.
     """
     pages, commits = list(begun), 0
     at = data.find(salts, start)

@@ -5,16 +5,16 @@
     print(found.table())
     assert not found.failures, found.failures
 
-Each case is one damaged copy, made from the seed and its number. It is opened, everything is read, checked and worked on, in
-a forked child with bounded memory and time. What may come of it:
+Each case is one damaged copy, made from the seed and its number. It is opened, read, checked and worked on, in a forked
+child with bounded memory and time. What may come of it:
 
     refused   a LeftoffError that names the place, or `verify` told of the damage
     same      every answer is that of the sound journal
     torn      every answer is that of a beginning of the journal which docs/format.md lets a torn or cut end have
     read      of a case whose sums were computed anew: it was read as what it says
 
-and what is a failure: ``silent`` (an answer changed without an error), ``broke`` (another exception), ``unnamed`` (an error
-that does not tell which file), ``touched`` (reading wrote), ``crashed`` (the process died), ``hung``.
+and what is a failure: ``silent`` (an answer changed without an error), ``broke`` (another exception), ``unnamed`` (an
+error that does not tell which file), ``touched`` (reading wrote), ``crashed`` (the process died), ``hung``.
 
 ``python -m leftoff.testing.damage PLACE --seed 1 --first 0 --cases 2000`` does the same from a shell.
 """
@@ -29,6 +29,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,17 +41,17 @@ from leftoff.testing.damage_judge import Judge, Opener, Verdict
 __all__ = ["Damaged", "Failure", "Sample", "Survey", "damaged", "load", "survey"]
 
 Files = Mapping[str, bytes]
+RESEALED: Final = "resealed"
 BAD: Final = frozenset({"silent", "broke", "unnamed", "touched", "crashed", "hung"})
 
 
 class Format(NamedTuple):
     """Be what is known of the files with one ending: ways to damage them that need to understand them.
 
-    ``resealed`` is the way that leaves every sum right; ``earlier`` tells what a damaged one may be read as.
+    The one called ``resealed`` leaves every sum right. ``earlier`` tells what a damaged one may be read as.
     """
 
     changes: Mapping[str, Callable[[random.Random, bytes], bytes]]
-    resealed: Callable[[random.Random, bytes], bytes] | None
     earlier: Callable[[bytes, bytes], Iterator[bytes]]
 
 
@@ -59,15 +60,20 @@ def _nothing(_: bytes, __: bytes) -> Iterator[bytes]:
 
 
 FORMATS: Final[dict[str, Format]] = {
-    ".jsonl": Format({}, damage_jsonl.resealed, damage_jsonl.earlier),
+    ".jsonl": Format({RESEALED: damage_jsonl.resealed}, damage_jsonl.earlier),
     ".db": Format(
-        {"schema": damage_sqlite.changed_schema, "rows": damage_sqlite.changed_rows}, damage_sqlite.resealed, _nothing
+        {
+            "schema": damage_sqlite.changed_schema,
+            "rows": damage_sqlite.changed_rows,
+            RESEALED: damage_sqlite.resealed,
+        },
+        _nothing,
     ),
-    ".db-wal": Format({}, None, damage_sqlite.earlier),
+    ".db-wal": Format({}, damage_sqlite.earlier),
 }
 """By the ending of a file's name. A store in files of another kind is damaged byte by byte all the same."""
 
-_UNKNOWN: Final = Format({}, None, _nothing)
+_UNKNOWN: Final = Format({}, _nothing)
 
 
 class Sample(NamedTuple):
@@ -99,20 +105,13 @@ def damaged(sample: Sample, seed: int, number: int, other: Sample | None = None)
     rng = random.Random(f"{seed}/{number}")
     name = rng.choice(sorted(sample.files))
     data, form = sample.files[name], _format_of(name)
-    kinds = [*CHANGES, *form.changes, *(["resealed"] if form.resealed else [])]
-    kind = kinds[number % len(kinds)]
-    for _ in range(10):
-        if kind in CHANGES:
-            changed = CHANGES[kind](rng, data, _counterpart(name, sample, other))
-        elif kind in form.changes:
-            changed = form.changes[kind](rng, data)
-        else:
-            assert form.resealed is not None
-            changed = form.resealed(rng, data)
-        if changed != data:
-            break
-    earlier = [{**sample.files, name: beginning} for beginning in form.earlier(data, changed)]
-    return Damaged(kind, {**sample.files, name: changed}, kind == "resealed", earlier)
+    brought = _counterpart(name, sample, other)
+    ways: dict[str, Callable[[], bytes]] = {kind: partial(way, rng, data, brought) for kind, way in CHANGES.items()}
+    ways |= {kind: partial(way, rng, data) for kind, way in form.changes.items()}
+    kind = list(ways)[number % len(ways)]
+    changed = next((changed for _ in range(10) if (changed := ways[kind]()) != data), data)
+    earlier: list[Files] = [{**sample.files, name: beginning} for beginning in form.earlier(data, changed)]
+    return Damaged(kind, {**sample.files, name: changed}, kind == RESEALED, earlier)
 
 
 def _format_of(name: str) -> Format:
@@ -159,8 +158,10 @@ class Survey:
         verdicts = sorted({verdict for _, verdict in self.counts})
         lines = [f"{self.place}: {self.cases} damaged journals, seed {self.seed}"]
         lines.append(f"{'':18}" + "".join(f"{verdict:>9}" for verdict in verdicts))
-        for kind in sorted({kind for kind, _ in self.counts}):
-            lines.append(f"{kind:18}" + "".join(f"{self.counts[kind, verdict]:>9}" for verdict in verdicts))
+        lines += [
+            f"{kind:18}" + "".join(f"{self.counts[kind, verdict]:>9}" for verdict in verdicts)
+            for kind in sorted({kind for kind, _ in self.counts})
+        ]
         return "\n".join(lines)
 
 
@@ -178,9 +179,9 @@ def survey(
 ) -> Survey:
     """Judge many damaged copies of a journal, and return what came of them.
 
-    seed, cases: which; other: a journal whose parts are brought in; opener: opens the store at a path (default: by the
-    name's ending); children: processes at a time (default: one for each processor); seconds: limit for one case; memory:
-    bytes a child may use beyond what it was forked with (Linux); folder: where the copies lie, one at a time.
+    seed, cases: which; other: a journal whose parts are brought in; opener: opens the store at a path (default: by
+    the name's ending); children: processes at a time (default: one for each processor); seconds: limit for one case;
+    memory: bytes a child may use beyond what it was forked with (Linux); folder: where the copies lie, one at a time.
 
     Raises ValueError for a sample that does not open and verify as it is.
     """
@@ -195,10 +196,10 @@ def survey(
                 verdict = judge.judge(case.files, case.earlier, sealed=case.sealed)
                 yield number, case.kind, verdict
 
-        for number, kind, verdict in run_in_children(
+        for number, told, verdict in run_in_children(
             judge_all, cases, children or os.cpu_count() or 1, seconds, memory
         ):
-            kind = kind or damaged(sample, seed, number, other).kind  # a child that died could not tell
+            kind = told or damaged(sample, seed, number, other).kind  # a child that died could not tell
             found.counts[kind, verdict.verdict] += 1
             if verdict.verdict in BAD:
                 found.failures.append(Failure(number, kind, verdict.verdict, verdict.detail))

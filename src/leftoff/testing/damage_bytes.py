@@ -27,6 +27,11 @@ def _span(rng: random.Random, size: int, longest: int) -> tuple[int, int]:
     return start, min(size, start + 1 + int(rng.random() ** 3 * longest))
 
 
+def _garbage(rng: random.Random, longest: int) -> bytes:
+    size = 1 + int(rng.random() ** 3 * longest)
+    return bytes(size) if rng.random() < 0.5 else rng.randbytes(size)
+
+
 def _put(data: bytes, start: int, part: bytes) -> bytes:
     return data[:start] + part + data[start + len(part) :]
 
@@ -74,7 +79,7 @@ def _trash(size: int) -> Change:
 
 def _insert(rng: random.Random, data: bytes, _: bytes) -> bytes:
     at = rng.randrange(len(data))
-    return data[:at] + rng.choice([rng.randbytes, bytes])(1 + int(rng.random() ** 3 * 4096)) + data[at:]
+    return data[:at] + _garbage(rng, 4096) + data[at:]
 
 
 def _nest(rng: random.Random, data: bytes, _: bytes) -> bytes:
@@ -123,7 +128,7 @@ def _lines(rng: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def _append(rng: random.Random, data: bytes, _: bytes) -> bytes:
-    return data + rng.choice([rng.randbytes, bytes])(1 + int(rng.random() ** 3 * _LONGEST))
+    return data + _garbage(rng, _LONGEST)
 
 
 CHANGES: Final[dict[str, Change]] = {

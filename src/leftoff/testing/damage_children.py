@@ -77,7 +77,7 @@ def _be_child(work: Work, numbers: range, memory: int, write: int) -> NoReturn:
 def run_in_children(
     work: Work, cases: range, children: int, seconds: float, memory: int
 ) -> Iterator[tuple[int, str, Verdict]]:
-    """Yield what ``work`` says of each case; of one that its child did not survive, ``crashed`` or ``hung`` and no kind.
+    """Yield what ``work`` says of each case; of one that its child did not survive, ``crashed`` or ``hung``, no kind.
 
     children: at a time; seconds: for one case; memory: bytes beyond what a child is forked with.
     """

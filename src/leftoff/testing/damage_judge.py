@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,6 @@ Files = Mapping[str, bytes]
 Answers = dict[str, Any]
 
 NEW_KEY: Final = "worked on after the damage"
-_NAMED: Final = ("created", "owner", "pass")
 
 
 class Verdict(NamedTuple):
@@ -34,23 +34,28 @@ class _Found(Exception):  # not an error of the journal: how a look ends early
         self.verdict = Verdict(verdict, detail)
 
 
-def look(
-    store: Store, runs: Sequence[str], keys: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield every question that a store can be asked about these runs and keys, each with its name."""
+_OF_RUN: Final[dict[str, Callable[[Store, str], Any]]] = {
+    "entries": lambda store, run: list(store.entries(run)),
+    "done": lambda store, run: list(store.keys(run, "done")),
+    "dead": lambda store, run: list(store.keys(run, "dead")),
+    "counts": lambda store, run: store.counts(run),
+    "open items": lambda store, run: store.open_items(run),
+    "newest": lambda store, run: store.newest(run),
+    "created": lambda store, run: store.latest(run, "created"),
+    "owner": lambda store, run: store.latest(run, "owner"),
+    "pass": lambda store, run: store.latest(run, "pass"),
+    "holder": lambda store, run: store.holder(run),
+}
+
+
+def look(store: Store, keys: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield every question that a store can be asked about these keys of these runs, each with its name."""
     yield "runs", store.runs
     yield "entries", lambda: list(store.entries())
-    for run in runs:
-        yield f"entries of {run}", lambda run=run: list(store.entries(run))
-        yield f"done of {run}", lambda run=run: list(store.keys(run, "done"))
-        yield f"dead of {run}", lambda run=run: list(store.keys(run, "dead"))
-        yield f"values of {run}", lambda run=run: store.values(run, keys[run])
-        yield f"counts of {run}", lambda run=run: store.counts(run)
-        yield f"open items of {run}", lambda run=run: store.open_items(run)
-        yield f"newest of {run}", lambda run=run: store.newest(run)
-        for kind in _NAMED:
-            yield f"{kind} of {run}", lambda run=run, kind=kind: store.latest(run, kind)
-        yield f"holder of {run}", lambda run=run: store.holder(run)
+    for run in keys:
+        for name, ask in _OF_RUN.items():
+            yield f"{name} of {run}", partial(ask, store, run)
+        yield f"values of {run}", partial(store.values, run, keys[run])
 
 
 class Judge:
@@ -92,7 +97,7 @@ class Judge:
             if not self._runs:
                 self._runs = store.runs()
                 self._keys = {run: [*store.keys(run, "done"), *store.keys(run, "dead"), "none"] for run in self._runs}
-            self._known[which] = {name: ask() for name, ask in look(store, self._runs, self._keys)}
+            self._known[which] = {name: ask() for name, ask in look(store, self._keys)}
             store.close()
         return self._known[which]
 
@@ -132,7 +137,7 @@ class Judge:
         """Ask everything; return the first refusal, and whose answers were given."""
         refusal: LeftoffError | None = None
         possible = list(allowed)
-        for name, ask in look(store, self._runs, self._keys):
+        for name, ask in look(store, self._keys):
             try:
                 answer = ask()
             except LeftoffError as error:

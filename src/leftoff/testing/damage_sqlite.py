@@ -62,7 +62,7 @@ _SCHEMA: Final = (
     "UPDATE leftoff_journal SET format = 1.0",
     "UPDATE leftoff_journal SET format = 2",
     "PRAGMA writable_schema=ON; UPDATE sqlite_master SET rootpage = 2 WHERE name LIKE 'leftoff_%'",
-    "PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql = replace(sql, 'NOT NULL', '') WHERE name LIKE 'leftoff_%'",
+    "PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql = replace(sql, 'NOT NULL', '')",
     "PRAGMA writable_schema=ON; UPDATE sqlite_master SET name = upper(name)",
     "PRAGMA writable_schema=ON; UPDATE sqlite_master SET type = 'view' WHERE name = 'leftoff_entry'",
     "PRAGMA writable_schema=ON; DELETE FROM sqlite_master WHERE name = 'leftoff_fate'",

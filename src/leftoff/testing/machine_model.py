@@ -29,7 +29,7 @@ class Planned(Exception):  # not an error of anything: what the user's code rais
 
 @dataclass
 class Stop:
-    """Say how a loop ends in its body number ``at``, from 0: by ``break``, by an exception, or by the process's death."""
+    """Say how a loop ends in its body number ``at``, from 0: by ``break``, by an exception, or by a kill."""
 
     how: str
     at: int
