@@ -17,7 +17,7 @@ DATA = Path(__file__).parent.parent / "data" / "format-1"
 SAMPLES = {  # the journal, the one whose parts are brought in, how many damaged copies
     "power.jsonl": ("process.jsonl", 7000),
     "process.jsonl": ("power.jsonl", 7000),
-    "segments": ("segments", 2000),
+    "segments": ("power.jsonl", 2000),
     "closed.db": ("killed.db", 2000),
     "killed.db": ("closed.db", 2000),
 }

@@ -343,6 +343,8 @@ FORGED = {
     "no run": [b'{"seq":1,"commit":100,"at":"2026-11-23T22:20:01.207Z","epoch":1,"done":"k"'],
     "key is a list": [line('"done":["k"]')],
     "key is a number": [line('"dead":7')],
+    "key is null": [line('"started":null')],
+    "started is null": [line('"done":"k","started":null')],
     "seq is a text": [line('"done":"k"').replace(b'"seq":1', b'"seq":"one"')],
     "epoch is a text": [line('"owner":"","value":{}').replace(b'"epoch":1', b'"epoch":"one"')],
     "tries are a list": [line('"started":"k","value":[1]'), line('"failed":"k","value":[1]', 2)],
@@ -388,3 +390,11 @@ def test_whatever_a_sealed_line_says_surfaces_as_an_error_of_ours(path, name, un
             if store is not None:
                 store.close()
     assert odd == {}
+
+
+@pytest.mark.parametrize("name", ["key is a list", "key is a number", "key is null", "started is null"])
+def test_a_key_that_is_no_text_is_refused(path, name, unsynced):
+    """What no release writes as a key is damage where it is read, and never a key of an item."""
+    path.write_bytes(seal(*FORGED[name]))
+    with pytest.raises(JournalDamaged, match="run and key are texts"):
+        entries(path, "power")

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from leftoff.errors import LeftoffError
+from leftoff.journal import chain, copying, jsonl_index, jsonl_owner, lock
+from leftoff.journal.entry import Tries, open_mark
 from leftoff.testing.machine import JournalMachine
+from leftoff.work import run, step
 from tests.postgres import Server
 
 QUICK = settings(
@@ -43,3 +47,55 @@ def test_a_journal_in_postgres_holds_what_dictionaries_would(postgres: Server) -
 def test_a_journal_holds_what_dictionaries_would_at_length(place: str) -> None:
     """The same, for ten times as many examples."""
     run_state_machine_as_test(machine(place), settings=examples(place, 10))
+
+
+def _without_first(table: dict[str, Tries]) -> Any:
+    return open_mark(dict(list(table.items())[1:]))
+
+
+def _without_last(commit: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, drafts: commit(self, drafts[:-1] if len(drafts) > 2 else drafts)
+
+
+def _but(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    return lambda self, *given: 0 if given[0] == kind else function(self, *given)
+
+
+def _uncounted(account: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, drafts: (*account(self, drafts)[:2], 0)
+
+
+def _as_epoch_1(line: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda entry, *more: line(copying.Entry(*(*_fields(entry)[:-1], 1)), *more)
+
+
+def _fields(entry: Any) -> list[Any]:
+    return [getattr(entry, name) for name in ("seq", "run", "kind", "key", "value", "at", "epoch")]
+
+
+BUGS: dict[str, tuple[str, Any, str, Any]] = {
+    "a crash is not counted": ("journal.jsonl", Tries, "after_crash", lambda self: self._replace(begun=False)),
+    "a mark leaves an item out": ("journal.jsonl", jsonl_owner, "open_mark", _without_first),
+    "a commit loses its last entry": ("journal.jsonl", jsonl_owner.JsonlOwner, "commit", _without_last(jsonl_owner.JsonlOwner.commit)),
+    "what was forgotten stays done": ("journal.jsonl", jsonl_index.Index, "conclude", _but(jsonl_index.Index.conclude, "forgotten")),
+    "superseded conclusions are not counted": ("journal.db", chain.ChainOwner, "_account", _uncounted(chain.ChainOwner._account)),
+    "a copy forgets who wrote what": ("journal.jsonl", copying, "_line", _as_epoch_1(copying._line)),
+    "a token changes with the process": ("journal.db", run.Run, "run_id", property(lambda self: secrets.token_hex(8))),
+    "anybody may own a run": ("journal.jsonl", lock, "_lock", lambda *_: None),
+    "a journal that was moved goes on": ("journal.jsonl", run, "moved_to", lambda owner: None),
+    "what is given back counts as an error": (
+        "journal.db", run, "released", lambda key, tries: _released(key, Tries(tries.errors + 1, tries.crashes))
+    ),
+    "a step is known by its name alone": ("journal.jsonl", step, "encode", lambda value, key: "0"),
+}  # fmt: skip
+_released = run.released
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is not vacuous: it finds each of these within as many examples as every run of the tests has."""
+    place, where, name, planted = BUGS[bug]
+    monkeypatch.setattr(where, name, planted)
+    quick = settings(examples(place, 1), phases=[Phase.generate], derandomize=True, print_blob=False)
+    with pytest.raises((AssertionError, LeftoffError, KeyError)):
+        run_state_machine_as_test(machine(place), settings=quick)

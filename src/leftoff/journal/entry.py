@@ -45,6 +45,21 @@ class Entry:
     epoch: int
 
 
+_RELIED_ON: Final[dict[str, dict[str, type]]] = {
+    "created": {"id": str},
+    "owner": {"host": str, "pid": int, "start": str, "durability": str},
+}
+
+
+def check_value(kind: str, value: Any) -> None:
+    """Raise TypeError where an entry that later owners rely on says what no release writes (docs/format.md)."""
+    wanted = _RELIED_ON.get(kind)
+    if wanted is not None and not (
+        isinstance(value, dict) and all(type(value.get(name)) is kept for name, kept in wanted.items())
+    ):
+        raise TypeError(f"an entry {kind!r} without {', '.join(wanted)}")
+
+
 class Tries(NamedTuple):
     """Be the tries of an item that has no conclusion yet.
 

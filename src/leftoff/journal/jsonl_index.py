@@ -115,7 +115,7 @@ class Index:
             )  # and not only set to 0: the order stays that of the last conclusions
             return 0
         self.concluded += 1
-        self.dead += kind == "dead"
+        self.dead += (kind == "dead") - (self.fates.get(key, 0) < 0)
         self.fates[key] = self.concluded if kind == "done" else -self.concluded
         return self.fates[key]
 

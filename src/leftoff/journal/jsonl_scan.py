@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from leftoff.errors import JournalDamaged, JournalTooNew, NotAJournal
-from leftoff.journal.entry import FORMAT, Entry, to_datetime
+from leftoff.journal.entry import FORMAT, Entry, check_value, to_datetime
 
 BLOCK: Final = 4 << 20
 SECTOR: Final = 512
@@ -238,7 +238,7 @@ def understood(path: str) -> Iterator[None]:
     """Raise `JournalDamaged` where a line says what no release writes though its sum fits: forged, or a bug of ours."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise JournalDamaged(
             f"{path}: a line cannot be understood though its sum fits ({type(error).__name__}: {str(error)[:200]});"
             " nothing was changed."
@@ -254,6 +254,9 @@ def entries_on(line: bytes) -> Iterator[Entry]:
         raise TypeError("seq and epoch are integers")
     at = to_datetime(parse_time(fields["at"]))
     kind = next(name for name in fields if name not in _NOT_A_KIND)
+    if type(run) is not str or type(fields[kind]) is not str or type(fields.get("started", "")) is not str:
+        raise TypeError("run and key are texts")
+    check_value(kind, fields.get("value"))
     yield Entry(seq, run, kind, fields[kind], fields.get("value"), at, epoch)
     if kind == "done" and "started" in fields:
         yield Entry(seq + 1, run, "started", fields["started"], None, at, epoch)

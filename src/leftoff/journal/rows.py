@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from leftoff.errors import JournalDamaged, LeftoffError
-from leftoff.journal.entry import CONCLUSIONS, Entry, Tries, fold_open, to_datetime
+from leftoff.journal.entry import CONCLUSIONS, Entry, Tries, check_value, fold_open, to_datetime
 from leftoff.journal.store import Damage, Mark
 
 Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -134,7 +134,7 @@ class Rows:
         with self._dialect.translated(self.place):
             try:
                 yield
-            except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+            except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
                 if isinstance(error, LeftoffError):
                     raise
                 what = f"{type(error).__name__}: {str(error)[:200]}"
@@ -347,4 +347,5 @@ class Rows:
         if run not in names:
             raise self.damaged(f"entry {seq} belongs to run {run}, which does not exist")
         decoded = None if value is None else json.loads(value)
+        check_value(kind, decoded)
         return Entry(seq, names[run], kind, key, decoded, to_datetime(at / 1000), epoch)

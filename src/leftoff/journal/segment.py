@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from leftoff.errors import JournalDamaged, JournalLost, JournalReadOnly
+from leftoff.errors import JournalDamaged, JournalLost, JournalReadOnly, UsageError
 from leftoff.journal.entry import SUPERSEDING, Entry
 from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_scan import BLOCK, HEADER_LENGTH, Position, check, entries_on, read_header, understood
@@ -104,9 +104,16 @@ class Segment:
                 self.first = (entry.at.timestamp(), entry.epoch, self.path.name)
             for entry in _heads(block):
                 (self.created if entry.kind == "created" else self.owners)[entry.run] = entry
+                self._check_shard(entry)
             last = block[block.rfind(b"\n", 0, -1) + 1 :]
         if last:
             self.newest = max(entry.at.timestamp() for entry in entries_on(last))
+
+    def _check_shard(self, entry: Entry) -> None:
+        try:
+            make_shard(entry.value.get("shard"))
+        except UsageError as error:
+            raise JournalDamaged(f"{self.path}: entry {entry.seq} claims what is no share of the keys") from error
 
     def _blocks(self, start: int, end: int, fd: int | None = None) -> Iterator[bytes]:
         """Yield the whole lines between two offsets that were checked, in pieces."""

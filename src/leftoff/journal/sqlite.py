@@ -122,8 +122,7 @@ class SqliteStore:
             return False
         rows = Rows(self._fetch, self.path, journal_id, SQLITE)
         owners = (rows.latest(run, "owner", "") for run in rows.runs())
-        with rows.translated():
-            return any(owner is not None and owner.value["durability"] == "process" for owner in owners)
+        return any(owner is not None and owner.value["durability"] == "process" for owner in owners)
 
     def _check_opened(self, rows: Rows) -> None:
         """Check every run's row and head; a small journal whole."""

@@ -120,10 +120,10 @@ def _format_of(name: str) -> Format:
 
 def _counterpart(name: str, sample: Sample, other: Sample | None) -> bytes:
     """Return the other journal's file of the same kind; the end of our own, put in front, where there is none."""
-    ending = name.removeprefix(sample.place)
-    data = None if other is None else other.files.get(other.place + ending)
+    files = {} if other is None else other.files
     half = len(sample.files[name]) // 2
-    return data or sample.files[name][half:] + sample.files[name][:half]
+    own = sample.files[name][half:] + sample.files[name][:half]
+    return next((data for file, data in files.items() if Path(file).suffix == Path(name).suffix), own)
 
 
 class Failure(NamedTuple):

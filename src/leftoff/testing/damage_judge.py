@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from leftoff.errors import LeftoffError
-from leftoff.journal.entry import Draft
 from leftoff.journal.store import Store
-from leftoff.work.journal import make_store
+from leftoff.work.journal import Journal, make_store
 
 Opener = Callable[[Path], Store]
 Files = Mapping[str, bytes]
@@ -156,13 +157,10 @@ class Judge:
         return agreeing
 
     def _work_on(self, possible: list[Answers], *, sealed: bool) -> None:
-        """Own each run and do one more item; then everything done before is done, and that item too."""
-        store = self._open(self._path)
-        try:
+        """Do one more item of each run; then everything done before is done, and that item too."""
+        with redirect_stderr(StringIO()), Journal(self._open(self._path)) as journal:  # it tells of dead letters
             for run in self._runs:
-                store.own(run).commit([Draft("started", NEW_KEY), Draft("done", NEW_KEY)])
-        finally:
-            store.close()
+                assert list(journal.run(run).each([NEW_KEY], progress=False)) == [NEW_KEY]
         store = self._open(self._path)
         try:
             for run in self._runs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leftoff.journal.entry import Tries
@@ -264,8 +264,9 @@ def _compared(store: Store, name: str, model: RunModel) -> Iterator[tuple[str, A
 
 def _compared_entries(store: Store, name: str, model: RunModel) -> Iterator[tuple[str, Any, Any]]:
     said: dict[str, list[tuple[str, Any]]] = {}
-    owners, seqs, epochs = [], [0], [0]
+    owners, seqs, epochs, last = [], [0], [0], None
     for entry in store.entries(name):
+        last = entry
         if entry.kind in ("started", "done", "dead", "failed", "released", "forgotten", "retried"):
             said.setdefault(entry.key, []).append((entry.kind, _plain(entry.value)))
         elif entry.kind == "owner":
@@ -277,7 +278,7 @@ def _compared_entries(store: Store, name: str, model: RunModel) -> Iterator[tupl
     yield "order of seq", seqs, sorted(set(seqs))
     yield "order of epochs", epochs, sorted(epochs)
     newest = store.newest(name)
-    yield "newest", newest and newest.seq, seqs[-1]
+    yield "newest", newest and replace(newest, seq=0), last and replace(last, seq=0)  # seq: each writer has its own
 
 
 def _plain(value: Any) -> Any:

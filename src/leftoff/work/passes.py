@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Literal
 
 from leftoff.errors import DuplicateKey, IncompleteRun, UsageError
@@ -92,8 +93,7 @@ class Pass:
         if dead:
             keys = self._store.keys(self.owner.run, "dead")
             self.say(
-                f"{dead} dead {_plural(dead, 'letter')} from before:"
-                f" {_names([next(keys) for _ in range(min(dead, _NAMED_DEAD))], dead)}"
+                f"{dead} dead {_plural(dead, 'letter')} from before: {_names(list(islice(keys, _NAMED_DEAD)), dead)}"
             )
 
     def say(self, text: str) -> None:
