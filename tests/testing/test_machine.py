@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from leftoff.errors import LeftoffError
@@ -73,22 +75,26 @@ def _fields(entry: Any) -> list[Any]:
     return [getattr(entry, name) for name in ("seq", "run", "kind", "key", "value", "at", "epoch")]
 
 
+_JSONL, _INDEX, _CHAIN = jsonl_owner.JsonlOwner, jsonl_index.Index, chain.ChainOwner
+_released = run.released
+
 BUGS: dict[str, tuple[str, Any, str, Any]] = {
     "a crash is not counted": ("journal.jsonl", Tries, "after_crash", lambda self: self._replace(begun=False)),
     "a mark leaves an item out": ("journal.jsonl", jsonl_owner, "open_mark", _without_first),
-    "a commit loses its last entry": ("journal.jsonl", jsonl_owner.JsonlOwner, "commit", _without_last(jsonl_owner.JsonlOwner.commit)),
-    "what was forgotten stays done": ("journal.jsonl", jsonl_index.Index, "conclude", _but(jsonl_index.Index.conclude, "forgotten")),
-    "superseded conclusions are not counted": ("journal.db", chain.ChainOwner, "_account", _uncounted(chain.ChainOwner._account)),
+    "a commit loses its last entry": ("journal.jsonl", _JSONL, "commit", _without_last(_JSONL.commit)),
+    "what was forgotten stays done": ("journal.jsonl", _INDEX, "conclude", _but(_INDEX.conclude, "forgotten")),
+    "superseded ones are not counted": ("journal.db", _CHAIN, "_account", _uncounted(_CHAIN._account)),
     "a copy forgets who wrote what": ("journal.jsonl", copying, "_line", _as_epoch_1(copying._line)),
     "a token changes with the process": ("journal.db", run.Run, "run_id", property(lambda self: secrets.token_hex(8))),
     "anybody may own a run": ("journal.jsonl", lock, "_lock", lambda *_: None),
     "a journal that was moved goes on": ("journal.jsonl", run, "moved_to", lambda owner: None),
-    "what is given back counts as an error": (
-        "journal.db", run, "released", lambda key, tries: _released(key, Tries(tries.errors + 1, tries.crashes))
-    ),
+    "what is given back was an error": ("journal.db", run, "released", lambda key, tries: _released(key, _more(tries))),
     "a step is known by its name alone": ("journal.jsonl", step, "encode", lambda value, key: "0"),
-}  # fmt: skip
-_released = run.released
+}
+
+
+def _more(tries: Tries) -> Tries:
+    return Tries(tries.errors + 1, tries.crashes)
 
 
 @pytest.mark.parametrize("bug", BUGS)
@@ -96,6 +102,6 @@ def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> No
     """The machine is not vacuous: it finds each of these within as many examples as every run of the tests has."""
     place, where, name, planted = BUGS[bug]
     monkeypatch.setattr(where, name, planted)
-    quick = settings(examples(place, 1), phases=[Phase.generate], derandomize=True, print_blob=False)
+    quick = settings(examples(place, 1), phases=[Phase.generate], derandomize=True, report_multiple_bugs=False)
     with pytest.raises((AssertionError, LeftoffError, KeyError)):
         run_state_machine_as_test(machine(place), settings=quick)

@@ -59,7 +59,7 @@ class JournalMachine(WorkMachine):
     def _reopen(self, durability: Durability | None = None) -> None:
         self.durability = durability or self.durability
         self.owned.clear()
-        self.journal = Journal(self.open_store(self.path, self.durability))
+        self.journal = Journal(self.open_at(self.path, self.durability))
 
     @precondition(lambda self: self.promises("P1"))
     @rule(durability=st.sampled_from(["power", "process"]))
@@ -95,7 +95,7 @@ class JournalMachine(WorkMachine):
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) in (0, -signal.SIGKILL)
         states = self._states(name, keys, size, stop, moves=moves)
         possible = [models for bodies, models in states if bodies in (told, told + 1)]
-        store = self.open_store(self.path, self.durability)
+        store = self.open_at(self.path, self.durability)
         differences = [difference(store, models) for models in possible]
         store.close()
         assert None in differences, f"{self.path}, killed in body {told}: {differences}"
@@ -110,7 +110,7 @@ class JournalMachine(WorkMachine):
 
         try:
             Switch(boundary).arm()
-            run = Journal(self.open_store(self.path, self.durability)).run(name)
+            run = Journal(self.open_at(self.path, self.durability)).run(name)
             if size:
                 self._walk_batches(run, keys, size, stop, told)
             else:
@@ -141,7 +141,7 @@ class JournalMachine(WorkMachine):
     def come_second(self, data: st.DataObject) -> None:
         """Be refused a run that this process owns, be told so, and read it all the same."""
         name = data.draw(st.sampled_from(sorted(self.owned)))
-        second = self.open_store(self.path, self.durability)
+        second = self.open_at(self.path, self.durability)
         try:
             second.own(name)
         except JournalBusy as error:
@@ -189,7 +189,7 @@ class JournalMachine(WorkMachine):
         for name in self.models:
             self._owning(name)
         self.owned.clear()
-        old = Journal(self.open_store(source, self.durability))
+        old = Journal(self.open_at(source, self.durability))
         try:
             list(old.run(next(iter(self.models))).each([key], progress=False))
             told = "it goes on"
@@ -216,7 +216,7 @@ class JournalMachine(WorkMachine):
         sample = load(self.path)
         case = damaged(sample, seed, seed)
         judge = Judge(
-            self.folder / "damaged", sample.place, sample.files, lambda path: self.open_store(str(path), "power")
+            self.folder / "damaged", sample.place, sample.files, lambda path: self.open_at(str(path), "power")
         )
         verdict = judge.judge(case.files, case.earlier, sealed=case.sealed)
         assert verdict.verdict not in BAD, f"{case.kind}: {verdict}"

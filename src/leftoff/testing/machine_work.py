@@ -54,8 +54,12 @@ class WorkMachine(RuleBasedStateMachine):
     """The endings of the files that the journal is copied and moved to."""
 
     def open_store(self, path: str, durability: Durability) -> Store:
-        """Open the store at a path, which is in the example's folder, or at the URL that `place` is."""
+        """Open the store at `place`: its path in the example's folder, or its URL."""
         return make_store(path, durability)
+
+    def open_at(self, path: str, durability: Durability) -> Store:
+        """Open the store at `place`, or a copy of it, which is of another kind."""
+        return (self.open_store if Path(path).name == Path(self.place).name else make_store)(path, durability)
 
     def clean(self) -> None:
         """Make the place empty, before each example; files lie in a new folder anyway."""
@@ -76,7 +80,7 @@ class WorkMachine(RuleBasedStateMachine):
         time.time = lambda: self._clock() + self._offset
         retry.delay = lambda *_, **__: 0.0
         self.clean()
-        self.journal = Journal(self.open_store(self.path, self.durability))
+        self.journal = Journal(self.open_at(self.path, self.durability))
         self._mark_every = {
             name: vars(module)["MARK_EVERY"]
             for name, module in list(sys.modules.items())
@@ -115,7 +119,7 @@ class WorkMachine(RuleBasedStateMachine):
         """Ask the handle in use, and a fresh one where there can be another, everything."""
         self._agree(self.store)
         if self.promises("P1"):
-            fresh = self.open_store(self.path, self.durability)
+            fresh = self.open_at(self.path, self.durability)
             self._agree(fresh)
             fresh.close()
 
