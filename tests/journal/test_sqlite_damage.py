@@ -105,6 +105,15 @@ def test_a_schema_that_vanished_is_no_empty_database(tmp_path: Path, bulk: int) 
         SqliteStore(path)
 
 
+def test_a_database_that_was_emptied_beside_its_log_is_no_new_one(tmp_path: Path) -> None:
+    """An empty file is an interrupted creation only without a log beside it: SQLite would delete that."""
+    make_killed(tmp_path / "a.db")
+    (tmp_path / "a.db").write_bytes(b"")
+    with pytest.raises(JournalDamaged, match=r"the file is empty, and a\.db-wal is not"):
+        SqliteStore(tmp_path / "a.db")
+    assert (tmp_path / "a.db-wal").stat().st_size > 0
+
+
 @pytest.mark.parametrize("size", [1, 512, FRAME])
 def test_bytes_put_into_a_log_or_taken_out_of_it_are_found(tmp_path: Path, size: int) -> None:
     """Frames that are no longer where SQLite looks for them are not taken for the rest of an earlier log."""

@@ -90,8 +90,11 @@ class SqliteStore:
         inode = inode_of(self.path)
         if self._connection is not None and inode != self._inode:
             self._close_reader()
-        if self._rows is None and inode and size_of(str(self.path)):
-            self._open(inode)
+        if self._rows is None and inode:
+            if size_of(str(self.path)):
+                self._open(inode)
+            elif size_of(f"{self.path}-wal"):  # which SQLite would delete
+                raise damaged(self.path, f"the file is empty, and {self.path.name}-wal is not")
         return self._rows
 
     def _open(self, inode: int) -> None:

@@ -115,7 +115,7 @@ def _commits_in(data: bytes, start: int, salts: bytes, begun: list[int]) -> int:
         pages.append(number)
         commits += commit > 0
         at = data.find(salts, at + 8)
-    return max(commits, 2 if commits and len(set(pages)) < len(pages) else 0)
+    return max(commits, 2 if len(set(pages)) < len(pages) else 0)
 
 
 def _one_bit_off(frame: Frame, seed: tuple[int, int], data: bytes) -> bool:
