@@ -41,6 +41,7 @@ from leftoff.testing.damage_judge import Judge, Opener, Verdict
 __all__ = ["Damaged", "Failure", "Sample", "Survey", "damaged", "load", "survey"]
 
 Files = Mapping[str, bytes]
+UNSYNCED: Final = b'"durability":"process"'  # an owner who did not ask for each commit to be synced
 RESEALED: Final = "resealed"
 BAD: Final = frozenset({"silent", "broke", "unnamed", "touched", "crashed", "hung"})
 
@@ -48,14 +49,15 @@ BAD: Final = frozenset({"silent", "broke", "unnamed", "touched", "crashed", "hun
 class Format(NamedTuple):
     """Be what is known of the files with one ending: ways to damage them that need to understand them.
 
-    The one called ``resealed`` leaves every sum right. ``earlier`` tells what a damaged one may be read as.
+    The one called ``resealed`` leaves every sum right. ``earlier`` tells what a damaged one may be read as: from the whole,
+    the damaged, and whether each commit had been synced.
     """
 
     changes: Mapping[str, Callable[[random.Random, bytes], bytes]]
-    earlier: Callable[[bytes, bytes], Iterator[bytes]]
+    earlier: Callable[[bytes, bytes, bool], Iterator[bytes]]
 
 
-def _nothing(_: bytes, __: bytes) -> Iterator[bytes]:
+def _nothing(_: bytes, __: bytes, ___: bool) -> Iterator[bytes]:
     return iter(())
 
 
@@ -105,12 +107,13 @@ def damaged(sample: Sample, seed: int, number: int, other: Sample | None = None)
     rng = random.Random(f"{seed}/{number}")
     name = rng.choice(sorted(sample.files))
     data, form = sample.files[name], _format_of(name)
+    synced = not any(UNSYNCED in content for content in sample.files.values())
     brought = _counterpart(name, sample, other)
     ways: dict[str, Callable[[], bytes]] = {kind: partial(way, rng, data, brought) for kind, way in CHANGES.items()}
     ways |= {kind: partial(way, rng, data) for kind, way in form.changes.items()}
     kind = list(ways)[number % len(ways)]
     changed = next((changed for _ in range(10) if (changed := ways[kind]()) != data), data)
-    earlier: list[Files] = [{**sample.files, name: beginning} for beginning in form.earlier(data, changed)]
+    earlier: list[Files] = [{**sample.files, name: beginning} for beginning in form.earlier(data, changed, synced)]
     return Damaged(kind, {**sample.files, name: changed}, kind == RESEALED, earlier)
 
 

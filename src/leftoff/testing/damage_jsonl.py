@@ -45,7 +45,7 @@ def _with_nonsense(rng: random.Random, body: bytes) -> bytes:
     return body[: token.start()] + odd + body[token.end() :]
 
 
-def earlier(whole: bytes, damaged: bytes) -> Iterator[bytes]:
+def earlier(whole: bytes, damaged: bytes, _synced_all: bool) -> Iterator[bytes]:
     """Yield what ``damaged`` may be read as besides ``whole``: the commits before the first changed byte.
 
     Only where nothing behind them tells that more had been durable (docs/format.md, section 2): a tail that was cut

@@ -148,15 +148,18 @@ def _seal(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE leftoff_run SET row_sum = ? WHERE run = ?", (RunRow(*row).row_sum(salt), run))
 
 
-def earlier(whole: bytes, damaged: bytes) -> Iterator[bytes]:
+def earlier(whole: bytes, damaged: bytes, synced: bool) -> Iterator[bytes]:
     """Yield what a damaged write-ahead log may be read as besides the whole one.
 
-    Where its end was cut off: what is left of it. Where only its last transaction changed: all before that.
+    Where its end was cut off: what is left of it. Where only its last transaction changed: all before that. Where an
+    owner had not asked for syncs: any beginning before the first changed byte.
     """
     ends = commit_ends(whole)
     same = same_length(whole, damaged)
     if same == len(damaged):
         yield whole[: max((end for end in ends if end <= same), default=0)]
+    elif not synced:
+        yield from (whole[:end] for end in (0, *ends[:-1]) if end <= same)
     elif len(ends) > 1 and same >= ends[-2]:
         yield whole[: ends[-2]]
 

@@ -50,8 +50,8 @@ class WorkMachine(RuleBasedStateMachine):
 
     place: ClassVar[str] = "journal.jsonl"
     """A file's name, relative to a folder of each example's own, or a URL."""
-    copies: ClassVar[tuple[str, ...]] = (".jsonl", ".db")
-    """The endings of the files that the journal is copied and moved to."""
+    copies: ClassVar[tuple[str, ...]] = (".jsonl", ".db", "/")
+    """The endings of the places that the journal is copied and moved to."""
 
     def open_store(self, path: str, durability: Durability) -> Store:
         """Open the store at `place`: its path in the example's folder, or its URL."""
