@@ -49,8 +49,8 @@ BAD: Final = frozenset({"silent", "broke", "unnamed", "touched", "crashed", "hun
 class Format(NamedTuple):
     """Be what is known of the files with one ending: ways to damage them that need to understand them.
 
-    The one called ``resealed`` leaves every sum right. ``earlier`` tells what a damaged one may be read as: from the whole,
-    the damaged, and whether each commit had been synced.
+    The one called ``resealed`` leaves every sum right. ``earlier`` tells what a damaged one may be read as: from the
+    whole, the damaged, and whether each commit had been synced.
     """
 
     changes: Mapping[str, Callable[[random.Random, bytes], bytes]]
