@@ -106,9 +106,12 @@ def _move(rng: random.Random, data: bytes, _: bytes) -> bytes:
 
 
 def _bring_in(rng: random.Random, data: bytes, other: bytes) -> bytes:
-    """Put a part of the other file at the same place, or all of its end."""
+    """Put a part of the other file at the same place, or its end behind the first half, which makes no whole of it."""
     start, end = _span(rng, min(len(data), len(other)), 8192)
-    return data[:start] + other[start:] if rng.random() < 0.3 else _put(data, start, other[start:end])
+    if rng.random() < 0.7:
+        return _put(data, start, other[start:end])
+    middle = len(data) // 2 + start // 2
+    return data[:middle] + other[middle:]
 
 
 def _lines(rng: random.Random, data: bytes, _: bytes) -> bytes:
