@@ -18,7 +18,7 @@ from leftoff.work import run, step
 from tests.postgres import Server
 
 QUICK = settings(
-    max_examples=30, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=60, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 EXAMPLES = {"memory:": 1.0, "journal.jsonl": 1.0, "journal.db": 0.5, "journal/": 0.5}
 

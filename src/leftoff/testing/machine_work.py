@@ -37,7 +37,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra("leftoff.testing.machine needs hypothesis: pip install 'leftoff[testing]'") from error
 
 RUNS = st.sampled_from(["one", "two ü"])
-KEYS = st.lists(st.sampled_from(["a", "b", "c", 'd"\\', "é\n", "1", "$x", "done"]), max_size=6)
+KEYS = st.lists(st.sampled_from(["a", "b", "c", 'é\n"\\', "$x"]), max_size=6)
 VALUES: st.SearchStrategy[Any] = st.sampled_from([None, 0, "ü", b"\x00\xff", {"$x": [1.5]}, [[], {}], {"error": None}])
 FAILING = st.dictionaries(st.sampled_from("abc"), st.integers(1, 2), max_size=2)
 STOPS = st.one_of(st.none(), st.builds(Stop, st.sampled_from(["break", "raise"]), st.integers(0, 4)))
