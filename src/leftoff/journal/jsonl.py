@@ -34,7 +34,7 @@ from leftoff.journal.sync import (
     refuse_odd_file,
     sync_directory,
     sync_file,
-    unwritable,
+    unusable,
     write_all,
 )
 
@@ -63,8 +63,7 @@ class JsonlStore:
         self._appender: Appender | None = None
         self._closed = False
         try:
-            with understood(self.url):
-                self._refresh()
+            self._refresh()
         except BaseException:
             self.close()  # nobody will have this handle
             raise
@@ -79,14 +78,15 @@ class JsonlStore:
         if self._appender is not None:
             self._checked = self._appender.position
             return
-        self._reopen_if_replaced()
-        if self._fd < 0:
-            return
-        if self._checked is None:
-            self._checked = read_header(os.pread(self._fd, BLOCK, 0), self.url)
-        if self._checked is not None:
-            self._checked, tail = self._check(self._checked)
-            self._torn = len(tail)
+        with understood(self.url):
+            self._reopen_if_replaced()
+            if self._fd < 0:
+                return
+            if self._checked is None:
+                self._checked = read_header(os.pread(self._fd, BLOCK, 0), self.url)
+            if self._checked is not None:
+                self._checked, tail = self._check(self._checked)
+                self._torn = len(tail)
 
     def _check(self, start: Position) -> tuple[Position, bytes]:
         """Check from ``start`` on; once more where an owner changed the file meanwhile: it may have cut a torn tail."""
@@ -124,8 +124,12 @@ class JsonlStore:
         if index is None:
             index = self._indexes[run] = Index(run)
         if self._checked is not None and index.end < self._checked.offset and not index.owned:
-            with understood(self.url):
-                index.read(self._fd, self._checked.offset)
+            try:
+                with understood(self.url):
+                    index.read(self._fd, self._checked.offset)
+            except BaseException:
+                del self._indexes[run]  # it may know half of what it was to read
+                raise
         return index
 
     def _lines(self, after: int = 0) -> Iterator[bytes]:
@@ -225,23 +229,24 @@ class JsonlStore:
             except BaseException:
                 hold.release()
                 raise
-        return JsonlOwner(self._appender, self._index(run), program)
+        with understood(self.url):
+            return JsonlOwner(self._appender, self._index(run), program)
 
     def begin_appending(self, hold: Hold | None) -> Appender:
         """Return what appends to the file, which nobody else does; it lets go of ``hold`` when it is closed."""
         try:
             fd = open_private(self.path, os.O_APPEND)
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unusable(self.path, error) from error
         try:
             with understood(self.url):
                 position = self._recover(fd)
-        except BaseException as error:
+            self._refresh()
+        except BaseException:
             os.close(fd)
             if isinstance(error, OSError) and not isinstance(error, JournalError):
                 raise unwritable(self.path, error) from error
             raise
-        self._refresh()
         return Appender(self.path, fd, position, self.durability, hold)
 
     def _recover(self, fd: int) -> Position:
@@ -274,9 +279,11 @@ class JsonlStore:
     def close(self) -> None:
         """Close the journal; every owner is released."""
         self._closed = True
-        if self._appender is not None:
-            self._appender.close()
-            self._appender = None
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        appender, self._appender = self._appender, None
+        fd, self._fd = self._fd, -1
+        try:
+            if appender is not None:
+                appender.close()
+        finally:
+            if fd >= 0:
+                os.close(fd)

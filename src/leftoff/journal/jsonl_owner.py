@@ -131,17 +131,19 @@ class Appender:
             if self.power:
                 sync_file(self.fd)
         except OSError as error:
-            if error.errno in FULL:
-                self._poison = full(self.path)
-            else:
-                self._poison = JournalInDoubt(
-                    f"{self.path}: a commit failed ({error.strerror}) and may or may not be durable;"
-                    " start again to find out"
-                )
+            self._poison = self._in_doubt("a commit", error)
             raise self._poison from error
         if not self.power and self._syncer is None:
             self._syncer = threading.Thread(target=self._sync_on, name="leftoff-sync", daemon=True)
             self._syncer.start()
+
+    def _in_doubt(self, what: str, error: OSError) -> JournalError:
+        """Return the error for a commit or sync that failed."""
+        if error.errno in FULL:
+            return full(self.path)
+        return JournalInDoubt(
+            f"{self.path}: {what} failed ({error.strerror}) and may or may not be durable; start again to find out"
+        )
 
     def _sync_on(self) -> None:
         """Sync what was written, again and again: a power failure costs milliseconds of work."""
@@ -152,9 +154,7 @@ class Appender:
             try:
                 sync_file(self.fd)
             except OSError as error:
-                self._poison = JournalInDoubt(
-                    f"{self.path}: a sync failed ({error.strerror}); start again to find out what is there"
-                )
+                self._poison = self._in_doubt("a sync", error)
                 return
             self._synced = target
             if not self._path_is_ours():
@@ -173,6 +173,8 @@ class Appender:
         try:
             if self._synced < self.offset and not self.power and self._poison is None:
                 sync_file(self.fd)
+        except OSError as error:
+            raise self._in_doubt("the last sync", error) from error
         finally:
             self._poison = self._poison or JournalClosed(f"{self.path} was closed; open it again")
             os.close(self.fd)
@@ -190,14 +192,14 @@ class JsonlOwner:
         self.run = index.run
         self._appender = appender
         self._index = index
+        newest = index.named.get(("owner", ""))
+        self.epoch = 1 + (next(entries_on(line_at(appender.fd, newest))).epoch if newest is not None else 0)
         index.owned = True
         self._fates = index.fates
         self.open_items = index.open_items
         for key, tries in self.open_items.items():
             if tries.begun:
                 self.open_items[key] = tries.after_crash()
-        newest = index.named.get(("owner", ""))
-        self.epoch = 1 + (next(entries_on(line_at(appender.fd, newest))).epoch if newest is not None else 0)
         self._ident = f'"run":{encode_basestring(self.run)},"epoch":{self.epoch},"'
         drafts = [] if newest is not None else [created(program)]
         self.commit([*drafts, Draft("owner", "", owner_value("power" if appender.power else "process"))])

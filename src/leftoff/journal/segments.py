@@ -43,7 +43,7 @@ from leftoff.journal.segments_merged import Merged, order
 from leftoff.journal.segments_owner import SegmentOwner
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability
-from leftoff.journal.sync import open_private, sync_directory, sync_file, unwritable, write_all
+from leftoff.journal.sync import open_private, sync_directory, sync_file, unusable, write_all
 
 HEADER: Final = "journal.json"
 _HEADER: Final = re.compile(
@@ -325,7 +325,7 @@ class SegmentsStore:
         except DurabilityUnavailable:
             raise
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unusable(self.path, error) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -361,7 +361,7 @@ class SegmentsStore:
         try:
             os.close(open_private(self.path / name, os.O_EXCL))
         except OSError as error:
-            raise unwritable(self.path / name, error) from error
+            raise unusable(self.path / name, error) from error
         try:
             hold = FileHold(self.path / name)
         except LocksUnavailable:

@@ -42,7 +42,7 @@ from leftoff.journal.sqlite_owner import SqliteOwner, fetch_with
 from leftoff.journal.sqlite_verify import check_all
 from leftoff.journal.sqlite_wal import read_tail, size_of
 from leftoff.journal.store import Damage, Durability
-from leftoff.journal.sync import open_private, refuse_odd_file
+from leftoff.journal.sync import open_private, refuse_odd_file, unusable
 
 
 class SqliteStore:
@@ -95,8 +95,8 @@ class SqliteStore:
     def _open(self, inode: int) -> None:
         if self._connection is None:
             refuse_newer(self.path)
-            tail = read_tail(f"{self.path}-wal")
             with translated(self.path):
+                tail = read_tail(f"{self.path}-wal")
                 self._connection = connect_reader(self.path)
             self._inode = inode
             if tail is not None:
@@ -321,4 +321,4 @@ def _create(path: Path) -> int:
     except FileNotFoundError as error:
         raise JournalMissing(f"{path.parent} does not exist; make the folder for {path.name} first") from error
     except OSError as error:
-        raise JournalReadOnly(f"{path} cannot be created: {error.strerror}") from error
+        raise unusable(path, error) from error

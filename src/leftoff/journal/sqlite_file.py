@@ -32,6 +32,7 @@ from leftoff.journal.connection import Guarded
 from leftoff.journal.entry import FORMAT
 from leftoff.journal.rows import Dialect, Fetch
 from leftoff.journal.sqlite_wal import size_of
+from leftoff.journal.sync import unusable
 
 SCHEMA: Final = {
     "leftoff_journal": """CREATE TABLE leftoff_journal (
@@ -57,8 +58,8 @@ measured).
 
 BUSY_SECONDS: Final = 30.0  # how long another process's item may hold SQLite's write lock before we give up
 SMALL: Final = 1 << 20  # bytes; a file up to this is checked whole when it is opened
-ODD_BYTES: Final = (sqlite3.Error, UnicodeError, OverflowError, TypeError, ValueError)
-"""What damaged bytes raise on their way through sqlite3 and Python."""
+FROM_BELOW: Final = (sqlite3.Error, OSError, UnicodeError, OverflowError, TypeError, ValueError)
+"""What sqlite3, the system, and damaged bytes on their way through Python raise."""
 
 _WRITE_LOCK: Final = 120  # the byte of the -shm file that SQLite's one writer locks (sqlite.org/walformat.html)
 
@@ -68,17 +69,23 @@ def translated(path: Path) -> Iterator[None]:
     """Let whatever sqlite3 or damaged bytes raise inside surface as a `JournalError`."""
     try:
         yield
-    except ODD_BYTES as error:
+    except FROM_BELOW as error:
+        if isinstance(error, JournalError):
+            raise
         raise translate(error, path) from error
 
 
 def translate(error: Exception, path: Path) -> JournalError:
     """Return what an error from below means for the journal; by its text, as Python 3.10 knows no codes."""
+    if isinstance(error, OSError):
+        return unusable(path, error)
     text = str(error)
     if "locked" in text:
         return busy(path)
     if "I/O" in text and _is_full(path):
         text = "disk is full"
+    if "I/O" in text or ("unable to open" in text and os.access(path, os.R_OK) and os.access(path.parent, os.W_OK)):
+        return unusable(path, OSError(None, text))
     for part, (kind, what) in _MEANINGS.items():
         if part in text:
             return kind(f"{path} {what}")
@@ -234,7 +241,7 @@ def refuse_newer(path: Path) -> None:
     Somebody may be writing the file: whatever does not read well here is left to the proper opening.
     """
     row = None
-    with suppress(*ODD_BYTES):
+    with suppress(*FROM_BELOW):
         connection = Guarded(f"{path.as_uri()}?immutable=1", uri=True)
         try:
             row = connection.execute("SELECT format FROM leftoff_journal").fetchone()

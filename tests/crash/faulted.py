@@ -1,0 +1,189 @@
+"""The programs in which calls fail, and what must hold afterwards: plain uses of leftoff with a ledger."""
+
+import contextlib
+import functools
+import sqlite3
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import leftoff
+import leftoff.journal.sqlite  # else each fork would import it anew
+import leftoff.work.copy
+from leftoff.errors import JournalFull, JournalInDoubt, LeftoffError
+from leftoff.testing.kills import Ledger, read_ledger
+from leftoff.work import retry
+from tests.crash import programs
+
+retry.delay = lambda *_, **__: 0.0  # how long a failed item waits is not what is tested
+
+OLD, NEW = "old\n", "new\n" * 2000
+
+
+def work(plan):
+    """Use a journal to the end, or to the error that ends it; whatever is not an error of leftoff's gets out."""
+    ledger = Ledger(plan["ledger"])
+    try:
+        with leftoff.open(plan["place"], durability=plan["durability"]) as journal:
+            run = journal.run("work")
+            try:
+                USES[plan["use"]](run, plan, ledger)
+            except LeftoffError as error:
+                tell(ledger, error)
+                insist(run, plan, ledger, error)
+                raise
+    except LeftoffError as error:
+        tell(ledger, error)
+    except sqlite3.Error as error:
+        if not is_users_own(error):
+            raise
+        ledger.note("own", error)
+    else:
+        ledger.note("finished", plan["use"])
+
+
+def tell(ledger, error):
+    ledger.note("refused", f"{type(error).__name__} {str(error).splitlines()[0]}")
+
+
+def is_users_own(error):
+    """Say whether an error is of a statement of the user's own."""
+    return any(frame.f_code is programs.save.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def insist(run, plan, ledger, error):
+    """Go on with a handle whose commit failed: it must refuse."""
+    begun = any(line.word == "executed" for line in read_ledger(plan["ledger"]))
+    if not begun or not isinstance(error, (JournalInDoubt, JournalFull)):
+        return  # a journal that could not be opened may be opened again
+    try:
+        programs.each(run, {**plan, "items": ["more-1"]}, ledger)
+    except LeftoffError:
+        return
+    ledger.note("insisted", "more-1")
+
+
+def mended(run, plan, ledger):
+    """Let an item die and live again, take another back, and do them anew."""
+    first, last = plan["items"][0], plan["items"][-1]
+
+    def function(key):
+        ledger.executed(key)
+        if key == last and not revived():
+            raise ValueError("not yet")
+        return programs.product(key)
+
+    def revived():
+        return any(line.word == "reviving" for line in read_ledger(plan["ledger"]))
+
+    def walk():
+        for outcome in run.map(function, plan["items"], attempts=1, progress=False):
+            if outcome.error is None:
+                ledger.acknowledged(outcome.key)
+
+    walk()
+    ledger.note("forgetting", first)
+    run.forget([first])
+    ledger.note("reviving", last)
+    run.retry()
+    walk()
+
+
+def positions(run, plan, ledger):
+    """Record steps and a cursor's positions, inside items and beside them."""
+    cursor = run.cursor("since", start=0)
+    for number, key in enumerate(plan["items"]):
+        run.step("build", lambda key: ledger.executed(f"step {key}"), key)
+        ledger.acknowledged(f"step {key}")
+        if cursor.value < number:
+            cursor.advance(number)
+        ledger.note("advanced", number)
+    for key in run.each(plan["items"], progress=False):
+        ledger.executed(key)
+        cursor.advance(cursor.value + 1)
+    ledger.note("advanced", 2 * len(plan["items"]) - 1)
+
+
+def replaced(run, plan, ledger):
+    """Replace a file of the user's in each item."""
+    for key in run.each(plan["items"], progress=False):
+        ledger.executed(key)
+        try:
+            with leftoff.replacing(result_of(plan)) as file:
+                file.write(NEW)
+        except OSError as error:  # the system's own, as it promises
+            ledger.note("own", error)
+            return
+        ledger.note("replaced", key)
+
+
+def copied(run, plan, ledger):
+    """Copy the journal while it is in use."""
+    programs.each(run, plan, ledger)
+    place = Path(plan["place"])
+    with contextlib.suppress(FileNotFoundError):
+        place.with_name(f"copy{place.suffix}").unlink()
+    run._journal.copy(place.with_name(f"copy{place.suffix}"))
+
+
+USES = {**programs.LOOPS, "mended": mended, "positions": positions, "replaced": replaced}
+
+
+def result_of(plan):
+    return Path(plan["place"]).with_name("result.txt")
+
+
+# -- without faults ----------------------------------------------------------------------------------------------
+
+
+def resume(plan):
+    """Check what the fault left, and let the work go on to its end."""
+    check(plan)
+    work(plan)
+    lines = read_ledger(plan["ledger"])
+    assert lines[-1].word == "finished", lines[-1]
+    done = check(plan)
+    assert done >= set(plan["items"]), f"not done: {set(plan['items']) - done}"
+
+
+def check(plan):
+    """Hold the journal against the ledger: nothing acknowledged is lost, little is repeated, rows and files are whole."""
+    lines = read_ledger(plan["ledger"])
+    acknowledged, executed, redone, notes = set(), Counter(), [], {}
+    for word, _, key in lines:
+        notes[word] = key
+        if word == "executed":
+            if key in acknowledged:
+                redone.append(key)
+            executed[key] += 1
+        elif word == "acknowledged":
+            acknowledged.add(key)
+        elif word in ("forgetting", "reviving"):
+            acknowledged.discard(key)
+            executed.pop(key, None)
+    assert "insisted" not in notes, "a handle whose commit failed went on"
+    assert redone == [], f"worked on again though acknowledged: {redone}"
+    repeats = sum(executed.values()) - len(executed)
+    assert repeats <= plan["in_flight"], f"{repeats} repeats"
+    with leftoff.open(plan["place"], durability=plan["durability"]) as journal:
+        assert journal.verify() == []
+        run = journal.run("work")
+        done = set(run.keys("done"))
+        steps = {entry.key for entry in journal.entries("work") if entry.kind == "step"}
+        position = run.cursor("since", start=0).value
+    for key in acknowledged:
+        assert key in done or any(step.endswith(f'"{key[5:]}"]') for step in steps), f"lost: {key}, {steps}"
+    assert position >= int(notes.get("advanced", 0)), "the cursor went back"
+    if plan["use"] in programs.LOOPS and plan["place"].endswith(".db"):
+        assert rows(plan["place"]) == Counter((key, half) for key in done for half in (1, 2)), "rows are not whole"
+    content = result_of(plan).read_text()
+    assert content == NEW or (content == OLD and "replaced" not in notes), f"half a file: {content[:50]!r}"
+    return done
+
+
+def rows(place):
+    """Read what the items wrote, without leftoff."""
+    with contextlib.closing(sqlite3.connect(place)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'made'").fetchone() is None:
+            return Counter()
+        return Counter(connection.execute("SELECT key, half FROM made").fetchall())
