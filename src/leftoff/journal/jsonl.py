@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -260,7 +261,8 @@ class JsonlStore:
                 sync_file(fd)
                 sync_directory(self.path.parent)
             except BaseException:
-                os.ftruncate(fd, 0)  # else the next try would believe a header that may never reach the disk
+                with suppress(OSError):  # the error that came first tells more
+                    os.ftruncate(fd, 0)  # else the next try would believe a header that may never reach the disk
                 raise
             start = read_header(os.pread(fd, BLOCK, 0), self.url)
             if start is None:
@@ -274,6 +276,8 @@ class JsonlStore:
             sync_file(fd)
             self.notes.append(f"{self.url}: its last commit was torn; {size} bytes were cut and kept in {aside.name}")
         sync_file(fd)  # what "process" left unsynced: the next line will say that all before it is durable
+        if position.offset == HEADER_LENGTH:
+            sync_directory(self.path.parent)  # who wrote the header may have been killed before this
         return position
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ def translate(error: Exception, path: Path) -> JournalError:
         return busy(path)
     if "I/O" in text and _is_full(path):
         text = "disk is full"
-    if "I/O" in text or ("unable to open" in text and os.access(path, os.R_OK) and os.access(path.parent, os.W_OK)):
+    if "I/O" in text or (("unable to open" in text or "readonly" in text) and _is_allowed(path)):
         return unusable(path, OSError(None, text))
     for part, (kind, what) in _MEANINGS.items():
         if part in text:
@@ -101,6 +101,11 @@ _MEANINGS: Final[dict[str, tuple[type[JournalError], str]]] = {
     "unable to open": (
         JournalReadOnly,
         "cannot be opened: check that this user may read it, and may write in its folder",
+    ),
+    # so SQLite calls it, too, when the disk does not give a page back
+    "malformed": (
+        JournalDamaged,
+        "is malformed, or the disk does not give it back: look into the system's log, or restore a copy",
     ),
     "not a database": (NotAJournal, "is not an SQLite database; name another file, or move this one away"),
     "closed": (JournalClosed, "was closed; open it again"),
@@ -135,6 +140,11 @@ SQLITE: Final = Dialect(
 
 def _is_full(path: Path) -> bool:
     return os.name == "posix" and os.statvfs(path.parent).f_bavail == 0
+
+
+def _is_allowed(path: Path) -> bool:
+    """Return whether this user may write the file and its folder, so that it is not that what SQLite could not do."""
+    return os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def busy(path: Path) -> JournalBusy:

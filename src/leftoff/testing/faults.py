@@ -67,7 +67,9 @@ class Fault:
         if self.lasting and self.error in ("EINTR", "short"):
             raise UsageError(f"Fault({self.error!r}, lasting=True): a program that tries again would never end")
         if len(os.fsencode(os.path.realpath(self.folder))) >= LONGEST_FOLDER:
-            raise UsageError(f"Fault(folder={self.folder!r}): a folder's path has less than {LONGEST_FOLDER} bytes here")
+            raise UsageError(
+                f"Fault(folder={self.folder!r}): a folder's path has less than {LONGEST_FOLDER} bytes here"
+            )
 
     def request(self) -> dict[str, Any]:
         """Return what the process to fork from is told."""
@@ -86,9 +88,11 @@ def fault_server(program: Path) -> Iterator[ForkServer]:
 
     program: a Python file, as for `ForkServer`. Raises RuntimeError where there is no Linux or no C compiler.
     """
-    with tempfile.TemporaryDirectory(prefix="leftoff-faults-") as folder:
-        with ForkServer(program, preload=_compile(Path(folder))) as server:
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="leftoff-faults-") as folder,
+        ForkServer(program, preload=_compile(Path(folder))) as server,
+    ):
+        yield server
 
 
 def _compile(folder: Path) -> Path:
@@ -101,8 +105,13 @@ def _compile(folder: Path) -> Path:
     library = folder / "faults.so"
     source = Path(__file__).with_name("faults.c")
     made = subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], capture_output=True, text=True, check=False
+        [compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
-        raise RuntimeError(f"{compiler} could not compile {source} (are the C library's headers, libc6-dev, there?):\n{made.stderr}")
+        raise RuntimeError(
+            f"{compiler} could not compile {source} (are the C library's headers, libc6-dev, there?):\n{made.stderr}"
+        )
     return library
