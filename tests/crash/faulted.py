@@ -7,6 +7,9 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
+with contextlib.suppress(ImportError):  # not every Python has it
+    import _testcapi
+
 import leftoff
 import leftoff.journal.sqlite  # else each fork would import it anew
 from leftoff.errors import JournalFull, JournalInDoubt, LeftoffError
@@ -28,6 +31,9 @@ def work(plan):
     try:
         with leftoff.open(plan["place"], durability=plan["durability"]) as journal:
             run = journal.run("work")
+            if "allocation" in plan:
+                run.own()
+                _testcapi.set_nomemory(plan["allocation"], plan["allocation"] + 1)
             try:
                 USES[plan["use"]](run, plan, ledger)
             except LeftoffError as error:
@@ -194,3 +200,13 @@ def rows(place):
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'made'").fetchone() is None:
             return Counter()
         return Counter(connection.execute("SELECT key, half FROM made").fetchall())
+
+
+# -- without memory ----------------------------------------------------------------------------------------------
+
+
+def starved(plan):
+    """Use a journal while one of Python's allocations fails; the interpreter may say SystemError where it does."""
+    with contextlib.suppress(MemoryError, SystemError):
+        work(plan)
+    _testcapi.remove_mem_hooks()

@@ -58,7 +58,7 @@ measured).
 
 BUSY_SECONDS: Final = 30.0  # how long another process's item may hold SQLite's write lock before we give up
 SMALL: Final = 1 << 20  # bytes; a file up to this is checked whole when it is opened
-FROM_BELOW: Final = (sqlite3.Error, OSError, UnicodeError, OverflowError, TypeError, ValueError)
+FROM_BELOW: Final = (sqlite3.Error, OSError, MemoryError, UnicodeError, OverflowError, TypeError, ValueError)
 """What sqlite3, the system, and damaged bytes on their way through Python raise."""
 
 _WRITE_LOCK: Final = 120  # the byte of the -shm file that SQLite's one writer locks (sqlite.org/walformat.html)
@@ -79,12 +79,15 @@ def translate(error: Exception, path: Path) -> JournalError:
     """Return what an error from below means for the journal; by its text, as Python 3.10 knows no codes."""
     if isinstance(error, OSError):
         return unusable(path, error)
-    text = str(error)
+    text = "out of memory" if isinstance(error, MemoryError) else str(error)
     if "locked" in text:
         return busy(path)
     if "I/O" in text and _is_full(path):
         text = "disk is full"
-    if "I/O" in text or (("unable to open" in text or "readonly" in text) and _is_allowed(path)):
+    # "prohibited" and "not authorized": our authorizer refuses nothing of ours, so it could not be asked
+    if any(part in text for part in ("I/O", "out of memory", "prohibited", "not authorized")) or (
+        ("unable to open" in text or "readonly" in text) and _is_allowed(path)
+    ):
         return unusable(path, OSError(None, text))
     for part, (kind, what) in _MEANINGS.items():
         if part in text:

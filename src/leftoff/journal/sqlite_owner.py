@@ -241,7 +241,7 @@ class SqliteOwner(ChainOwner):
     def _begin_transaction(self) -> None:
         try:
             self._connection.begin_transaction()
-        except sqlite3.Error as error:
+        except FROM_BELOW as error:
             busy = translate(error, self._path)
             if not isinstance(
                 busy, JournalBusy
@@ -293,8 +293,9 @@ class SqliteOwner(ChainOwner):
         self._connection.end_item()
         cause = error if isinstance(error, JournalError) else translate(error, self._path)
         if cause is not error and not isinstance(cause, JournalFull):
+            why = str(error) or "out of memory"
             cause = JournalInDoubt(
-                f"{self._path}: a commit failed ({error}) and may or may not be durable; start again to find out"
+                f"{self._path}: a commit failed ({why}) and may or may not be durable; start again to find out"
             )
         self._refusal = cause
         return cause
