@@ -206,7 +206,7 @@ def rows(place):
 
 
 def starved(plan):
-    """Use a journal while one of Python's allocations fails; the interpreter may say SystemError where it does."""
-    with contextlib.suppress(MemoryError, SystemError):
+    """Use a journal while one of Python's allocations fails; inside the interpreter that may come out as any error."""
+    with contextlib.suppress(Exception):
         work(plan)
     _testcapi.remove_mem_hooks()

@@ -6,6 +6,7 @@ The programs, and what is held against their ledgers, are in `faulted.py`.
 import contextlib
 import itertools
 import os
+import re
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.testing.faults import ERRORS, Fault, fault_server
-from leftoff.testing.kills import read_ledger
+from leftoff.testing.kills import ForkServer, read_ledger
 from tests.crash import faulted
 from tests.crash.campaign import IN_FLIGHT
 
@@ -29,6 +30,8 @@ VAGUE = {"nothing", "JournalInDoubt", "JournalUnusable", "JournalFull"}
 def expected(error, where):
     """Return how a program may end that met an error at a call, such as "fdatasync work.db-wal"."""
     call, file = where.split(" ", 1)
+    if file.startswith("work"):  # in a directory of segments the folder and the writer's file stand for the others
+        file = re.sub(r"^work(/.*(?=\.jsonl$))", "work", file) if file != "work" else "."
     if "result.txt" in file:
         return {"nothing", "own"}  # the user's file: the system's own error
     if error == "EINTR":  # Python tries every call again; SQLite all but the syncs
@@ -38,7 +41,7 @@ def expected(error, where):
             else {"nothing"}
         )
     if error == "short":  # a line of JSON Lines is one write
-        return {"nothing", "JournalFull"} if where == "write work.jsonl" else {"nothing"}
+        return {"nothing", "JournalFull"} if (call, file) == ("write", "work.jsonl") else {"nothing"}
     if file in BY_SQLITE and (call, file) != ("fsync", "."):
         if error == "ENOSPC" and call == "pwrite" and file != "work.db-shm":
             return {"nothing", "JournalFull", "own"}
@@ -54,8 +57,8 @@ def expected(error, where):
 class Sweep:
     """Let one program meet a fault at each of its calls."""
 
-    def __init__(self, servers, folder, suffix, use, durability, items, torn):
-        self.servers, self.folder, self.suffix = servers, folder, suffix
+    def __init__(self, servers, folder, place, use, durability, items, torn):
+        self.servers, self.folder, self.place = servers, folder, place
         self.plan = {
             "use": use, "durability": durability, "items": items, "seconds": 0.0,
             "in_flight": IN_FLIGHT.get(use, 1) * (1 + torn),
@@ -71,8 +74,7 @@ class Sweep:
         return folder, self.plan_in(folder)
 
     def plan_in(self, folder):
-        place = folder / "files" / f"work.{self.suffix}"
-        return {**self.plan, "place": str(place), "ledger": str(folder / "ledger")}
+        return {**self.plan, "place": f"{folder}/files/{self.place}", "ledger": str(folder / "ledger")}
 
     def tear(self):
         """Let the program be killed in the middle, and its last commit be torn."""
@@ -80,8 +82,8 @@ class Sweep:
         plan = self.plan_in(self.before)
         end = self.servers[0].run("work", plan, boundary=int(whole.calls * 1.4))
         assert end.killed
-        torn = Path(plan["place"] if self.suffix == "jsonl" else f"{plan['place']}-wal")
-        with torn.open("ab") as file:
+        torn = {"work.jsonl": "work.jsonl", "work.db": "work.db-wal", "work/": "work/*.jsonl"}[self.place]
+        with max((self.before / "files").glob(torn)).open("ab") as file:
             file.write(b'{"seq":')
 
     def run(self):
@@ -123,7 +125,7 @@ class Sweep:
         if not end.fault:
             assert how == "nothing", f"{what}: {lines}"
             return
-        if self.plan["durability"] == "power" and end.fault in ("fdatasync work.jsonl", "fdatasync work.db-wal"):
+        if self.plan["durability"] == "power" and re.fullmatch(r"fdatasync work.*(jsonl|-wal)", end.fault):
             later = [line for line in lines if line.word == "acknowledged" and line.at > end.fault_at]
             assert error == "EINTR" or not later, f"acknowledged behind a failed sync: {what}: {lines}"
         assert how in expected(error, end.fault), f"{what}: {lines}"
@@ -137,26 +139,27 @@ def servers():
 
 
 FEW = [  # by the time one takes: an SQLite journal makes five times as many calls
-    *(("jsonl", use, "power", torn) for use in faulted.USES for torn in (False, True)),
-    *(("jsonl", use, "process", False) for use in ("each", "threads", "mended")),
-    ("db", "each", "power", False),
-    ("db", "threads", "process", True),
+    *(("work.jsonl", use, "power", use != "each") for use in faulted.USES),
+    *(("work.jsonl", use, "process", False) for use in ("each", "threads", "mended")),
+    ("work.db", "each", "power", False),
+    ("work.db", "threads", "process", True),
+    ("work/", "each", "power", False),
 ]
-ALL = list(itertools.product(("jsonl", "db"), faulted.USES, ("power", "process"), (False, True)))
+ALL = list(itertools.product(("work.jsonl", "work.db", "work/"), faulted.USES, ("power", "process"), (False, True)))
 
 
 @pytest.mark.parametrize(
-    ("suffix", "use", "durability", "torn", "count"),
+    ("place", "use", "durability", "torn", "count"),
     [
         *(pytest.param(*case, 2) for case in FEW),
         *(pytest.param(*case, 5, marks=pytest.mark.prove) for case in ALL),
     ],
 )
-def test_every_call_fails_once(servers, quick, suffix, use, durability, torn, count):
+def test_every_call_fails_once(servers, quick, place, use, durability, torn, count):
     """Whichever call fails, the program ends well or with the error that tells it, and the next start loses nothing."""
     items = [f"item-{number}" for number in range(count)]
-    points = Sweep(servers, quick, suffix, use, durability, items, torn).run()
-    print(f"{points.total()} fault points: {dict(points)}")
+    points = Sweep(servers, quick, place, use, durability, items, torn).run()
+    print(f"fault points: {points.total()} {dict(points)}")
     assert min(points[error] for error in ERRORS) > count
 
 
@@ -165,7 +168,29 @@ def test_every_call_fails_once(servers, quick, suffix, use, durability, torn, co
 )
 def test_a_lie_is_seen(servers, quick, lie, found):
     """A journal that takes a failed sync for a good one, or a program that acknowledges too early, is caught."""
-    sweep = Sweep(servers, quick, "jsonl", "each", "power", ["item-1", "item-2"], torn=False)
+    sweep = Sweep(servers, quick, "work.jsonl", "each", "power", ["item-1", "item-2"], torn=False)
     sweep.plan[lie] = True
     with pytest.raises(AssertionError, match=found):
         sweep.run()
+
+
+@pytest.mark.parametrize("steps", [40, pytest.param(1000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize(
+    ("place", "use", "durability"),
+    [("work.jsonl", "each", "power"), ("work.jsonl", "mended", "process"), ("work.db", "batches", "power")],
+)
+def test_an_allocation_that_fails_leaves_a_journal_to_go_on_with(quick, rng, place, use, durability, steps):
+    """Wherever Python's memory gives out, nothing that was acknowledged is lost (failure mode 14)."""
+    pytest.importorskip("_testcapi", reason="this Python comes without its own test module, which fails allocations")
+    with ForkServer(Path(faulted.__file__)) as server:
+        sweep = Sweep([server], quick, place, use, durability, ["item-1", "item-2"], torn=False)
+        told = Counter()
+        for allocation in rng.sample(range(1, 1001), steps):
+            folder, plan = sweep.make(str(allocation))
+            end = server.run("starved", {**plan, "allocation": allocation})
+            told.update({line.key.split()[0] for line in read_ledger(plan["ledger"]) if line.word == "refused"})
+            again = server.run("resume", plan)
+            assert again.code == 0, f"allocation {allocation}: {again.output} after {end.output}"
+            shutil.rmtree(folder)
+    assert set(told) <= {"JournalInDoubt", "JournalUnusable"}
+    assert told["JournalInDoubt"], "no commit was hit"

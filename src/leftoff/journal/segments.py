@@ -36,7 +36,7 @@ from leftoff.errors import (
 from leftoff.journal.entry import FORMAT, Entry, Tries
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_owner import Appender
-from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, time_text
+from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, time_text, understood
 from leftoff.journal.lock import FileHold, Hold
 from leftoff.journal.segment import Segment, shown
 from leftoff.journal.segments_merged import Merged, order
@@ -108,7 +108,8 @@ class SegmentsStore:
                 )
             return
         if not self._id:
-            self._id = _read_id(self.path / HEADER)
+            with understood(self.url):
+                self._id = _read_id(self.path / HEADER)
         for name in sorted(names):
             if name.endswith(".jsonl") and not name.startswith(".") and name not in self._segments:
                 self._segments[name] = Segment(self.path / name)
