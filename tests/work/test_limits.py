@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import pytest
+
 import leftoff
+from leftoff.errors import JournalUnusable
 from tests.contract import program
 from tests.contract.stores import on_files
 
@@ -144,3 +148,23 @@ def test_a_user_who_may_only_read_reads_and_who_may_not_is_told(place: str, tmp_
         assert out.startswith(said), out
     for path in folders:
         path.chmod(0o755)
+
+
+CHECKS = {"run.jsonl": "leftoff.journal.jsonl.check", "run.db": "leftoff.journal.sqlite_verify._add"}
+
+
+@on_files
+def test_memory_that_gives_out_is_no_damage(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be checked for want of memory or of a readable disk is not called damaged, by open or by verify."""
+    with leftoff.open(tmp_path / place) as journal:
+        list(journal.run("r").each("ab", progress=False))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with leftoff.open(tmp_path / place) as journal:
+        monkeypatch.setattr(CHECKS[place], fail)
+        with pytest.raises(JournalUnusable, match="Input/output error"):
+            journal.verify()
+        with pytest.raises(JournalUnusable, match="Input/output error"):
+            leftoff.open(tmp_path / place)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from leftoff.errors import JournalClosed, JournalDamaged, JournalError, JournalReadOnly
+from leftoff.errors import JournalClosed, JournalDamaged, JournalError, JournalReadOnly, JournalUnusable
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_owner import Appender, JsonlOwner
@@ -216,6 +216,8 @@ class JsonlStore:
                     yield Damage(f"seq {entry.seq}", f"seq {last + 1} was expected")
                 last = entry.seq
             fresh.close()
+        except JournalUnusable:
+            raise
         except JournalError as error:
             yield Damage(self.url, str(error))
 

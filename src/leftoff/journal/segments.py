@@ -30,6 +30,7 @@ from leftoff.errors import (
     JournalDamaged,
     JournalError,
     JournalTooNew,
+    JournalUnusable,
     LocksUnavailable,
     NotAJournal,
 )
@@ -250,6 +251,8 @@ class SegmentsStore:
             try:
                 store = JsonlStore(segment.path, self.durability)
                 yield from store.verify()
+            except JournalUnusable:
+                raise
             except JournalError as error:
                 yield Damage(str(segment.path), str(error))
             finally:
@@ -257,6 +260,8 @@ class SegmentsStore:
                     store.close()
         try:
             SegmentsStore(self.path, self.durability).close()
+        except JournalUnusable:
+            raise
         except JournalError as error:
             yield Damage(self.url, str(error))
 

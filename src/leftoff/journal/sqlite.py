@@ -19,6 +19,7 @@ from leftoff.errors import (
     JournalLost,
     JournalMissing,
     JournalReadOnly,
+    JournalUnusable,
     OwnershipLost,
 )
 from leftoff.journal.connection import Connection, Guarded
@@ -239,6 +240,8 @@ class SqliteStore:
             if rows is not None:
                 with self._one_instant():
                     yield from check_all(self._fetch, rows)
+        except JournalUnusable:
+            raise
         except JournalError as error:
             yield Damage(self.url, str(error))
 
