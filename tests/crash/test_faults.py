@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.testing.faults import ERRORS, Fault, fault_server
-from leftoff.testing.kills import ForkServer, read_ledger
+from leftoff.testing.kills import read_ledger
 from tests.crash import faulted
 from tests.crash.campaign import IN_FLIGHT
 
@@ -179,18 +179,17 @@ def test_a_lie_is_seen(servers, quick, lie, found):
     ("place", "use", "durability"),
     [("work.jsonl", "each", "power"), ("work.jsonl", "mended", "process"), ("work.db", "batches", "power")],
 )
-def test_an_allocation_that_fails_leaves_a_journal_to_go_on_with(quick, rng, place, use, durability, steps):
+def test_an_allocation_that_fails_leaves_a_journal_to_go_on_with(servers, quick, rng, place, use, durability, steps):
     """Wherever Python's memory gives out, nothing that was acknowledged is lost (failure mode 14)."""
     pytest.importorskip("_testcapi", reason="this Python comes without its own test module, which fails allocations")
-    with ForkServer(Path(faulted.__file__)) as server:
-        sweep = Sweep([server], quick, place, use, durability, ["item-1", "item-2"], torn=False)
-        told = Counter()
-        for allocation in rng.sample(range(1, 1001), steps):
-            folder, plan = sweep.make(str(allocation))
-            end = server.run("starved", {**plan, "allocation": allocation})
-            told.update({line.key.split()[0] for line in read_ledger(plan["ledger"]) if line.word == "refused"})
-            again = server.run("resume", plan)
-            assert again.code == 0, f"allocation {allocation}: {again.output} after {end.output}"
-            shutil.rmtree(folder)
+    sweep = Sweep(servers, quick, place, use, durability, ["item-1", "item-2"], torn=False)
+    told = Counter()
+    for allocation in rng.sample(range(1, 1001), steps):
+        folder, plan = sweep.make(str(allocation))
+        end = servers[0].run("starved", {**plan, "allocation": allocation})
+        told.update({line.key.split()[0] for line in read_ledger(plan["ledger"]) if line.word == "refused"})
+        again = servers[0].run("resume", plan)
+        assert again.code == 0, f"allocation {allocation}: {again.output} after {end.output}"
+        shutil.rmtree(folder)
     assert set(told) <= {"JournalInDoubt", "JournalUnusable"}
     assert told["JournalInDoubt"], "no commit was hit"
