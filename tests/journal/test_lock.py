@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.errors import JournalBusy, JournalUnusable, OwnershipLost
+from leftoff.errors import JournalBusy, JournalUnusable, LocksUnavailable, OwnershipLost
 from leftoff.journal.lock import Hold, holder, whoami
 
 
@@ -96,6 +96,19 @@ def test_a_lock_file_that_cannot_be_is_an_error_of_ours(journal):
         Hold(journal, 0, "x")
     with pytest.raises(JournalUnusable):
         Hold(journal.parent / "nowhere" / "run.db", 0, "x")
+
+
+def test_a_file_system_without_locks_is_an_error(journal, monkeypatch):
+    """It is refused with what the kernel said, and nothing is held."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "fcntl", refuse)
+        with pytest.raises(LocksUnavailable, match="No locks available"):
+            Hold(journal, 0, "x")
+    Hold(journal, 0, "x").release()
 
 
 def test_a_planted_link_is_not_followed(journal):

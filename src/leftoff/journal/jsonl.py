@@ -247,8 +247,6 @@ class JsonlStore:
             self._refresh()
         except BaseException:
             os.close(fd)
-            if isinstance(error, OSError) and not isinstance(error, JournalError):
-                raise unwritable(self.path, error) from error
             raise
         return Appender(self.path, fd, position, self.durability, hold)
 
