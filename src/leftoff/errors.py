@@ -17,6 +17,7 @@ LeftoffError
 │   ├── JournalTooNew               written by a newer release; left untouched
 │   ├── JournalReadOnly (PermissionError)
 │   ├── JournalFull (OSError)       no space left; everything committed is intact
+│   ├── JournalUnusable (OSError)   the system could not open, read or write it: an I/O error, a limit
 │   ├── JournalDamaged              bytes changed after they were written
 │   ├── JournalMoved                the run goes on in another journal
 │   ├── JournalLost                 the file was deleted or replaced underneath
@@ -104,6 +105,10 @@ class JournalReadOnly(JournalError, PermissionError):
 
 class JournalFull(JournalError, OSError):
     """Say that no space was left; everything committed before is intact."""
+
+
+class JournalUnusable(JournalError, OSError):
+    """Say that the system could not open, read or write the journal; nothing that was committed has changed."""
 
 
 class JournalDamaged(JournalError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.errors import JournalBusy, JournalReadOnly, LocksUnavailable, OwnershipLost
+from leftoff.errors import JournalBusy, JournalUnusable, LocksUnavailable, OwnershipLost
 from leftoff.journal.lock import Hold, holder, whoami
 
 
@@ -90,11 +90,11 @@ def test_a_lock_file_that_was_swapped_is_noticed(journal):
 
 
 def test_a_lock_file_that_cannot_be_is_an_error_of_ours(journal):
-    """A directory in its place, or none to put it in, is a JournalReadOnly."""
+    """A directory in its place, or none to put it in, is a JournalUnusable."""
     journal.with_name("run.db.lock").mkdir()
-    with pytest.raises(JournalReadOnly, match=r"run\.db\.lock cannot be written"):
+    with pytest.raises(JournalUnusable, match=r"run\.db\.lock cannot be used \(Is a directory\)"):
         Hold(journal, 0, "x")
-    with pytest.raises(JournalReadOnly):
+    with pytest.raises(JournalUnusable):
         Hold(journal.parent / "nowhere" / "run.db", 0, "x")
 
 
@@ -109,6 +109,16 @@ def test_a_file_system_without_locks_is_an_error(journal, monkeypatch):
         with pytest.raises(LocksUnavailable, match="No locks available"):
             Hold(journal, 0, "x")
     Hold(journal, 0, "x").release()
+
+
+def test_a_planted_link_is_not_followed(journal):
+    """A symbolic link in the lock's place is refused, and what it points to is not written (failure mode 37)."""
+    victim = journal.with_name("victim")
+    victim.write_text("mine")
+    journal.with_name("run.db.lock").symlink_to(victim)
+    with pytest.raises(JournalUnusable, match="symbolic link"):
+        Hold(journal, 0, "x")
+    assert victim.read_text() == "mine"
 
 
 def test_nothing_stays_open_behind_a_refusal(journal):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.errors import DurabilityUnavailable, JournalFull, JournalReadOnly, NotAJournal
+from leftoff.errors import DurabilityUnavailable, JournalFull, JournalReadOnly, JournalUnusable, NotAJournal
 from leftoff.journal import sync
 
 
@@ -69,11 +69,13 @@ def test_a_new_file_beside_has_the_mode_of_what_it_replaces(tmp_path):
         (errno.EDQUOT, JournalFull),
         (errno.EFBIG, JournalFull),
         (errno.EROFS, JournalReadOnly),
+        (errno.EIO, JournalUnusable),
+        (errno.EMFILE, JournalUnusable),
     ],
 )
 def test_the_systems_refusals_have_names_of_ours(number, expected):
-    """No space, no quota and a file limit are a full journal; everything else cannot be written."""
-    assert type(sync.unwritable(Path("run.db"), OSError(number, os.strerror(number)))) is expected
+    """No space, no quota and a file limit are a full journal; what is forbidden and what fails are told apart."""
+    assert type(sync.unusable(Path("run.db"), OSError(number, os.strerror(number)))) is expected
 
 
 def test_odd_files_are_no_journals(tmp_path):

@@ -32,7 +32,7 @@ from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_file import SQLITE, create_tables, set_durability, translated
 from leftoff.journal.sqlite_file import read_header as read_sqlite_header
 from leftoff.journal.sqlite_verify import check_all
-from leftoff.journal.sync import open_private, put_in_place, unwritable, write_all
+from leftoff.journal.sync import open_private, put_in_place, unusable, write_all
 
 _BLOCK: Final = 1 << 20  # bytes of JSON Lines in one write
 _PAGE: Final = 2000  # rows in one insert
@@ -71,7 +71,7 @@ def appearing(path: Path) -> Iterator[Path]:
             _remove(temporary)
             if isinstance(error, JournalError):
                 raise
-            raise unwritable(path, error) from error
+            raise unusable(path, error) from error
         except BaseException:
             _remove(temporary)
             raise

@@ -7,10 +7,11 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from leftoff.errors import JournalClosed, JournalDamaged, JournalError, JournalReadOnly
+from leftoff.errors import JournalClosed, JournalDamaged, JournalError, JournalReadOnly, JournalUnusable
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_owner import Appender, JsonlOwner
@@ -34,7 +35,7 @@ from leftoff.journal.sync import (
     refuse_odd_file,
     sync_directory,
     sync_file,
-    unwritable,
+    unusable,
     write_all,
 )
 
@@ -63,8 +64,7 @@ class JsonlStore:
         self._appender: Appender | None = None
         self._closed = False
         try:
-            with understood(self.url):
-                self._refresh()
+            self._refresh()
         except BaseException:
             self.close()  # nobody will have this handle
             raise
@@ -79,14 +79,15 @@ class JsonlStore:
         if self._appender is not None:
             self._checked = self._appender.position
             return
-        self._reopen_if_replaced()
-        if self._fd < 0:
-            return
-        if self._checked is None:
-            self._checked = read_header(os.pread(self._fd, BLOCK, 0), self.url)
-        if self._checked is not None:
-            self._checked, tail = self._check(self._checked)
-            self._torn = len(tail)
+        with understood(self.url):
+            self._reopen_if_replaced()
+            if self._fd < 0:
+                return
+            if self._checked is None:
+                self._checked = read_header(os.pread(self._fd, BLOCK, 0), self.url)
+            if self._checked is not None:
+                self._checked, tail = self._check(self._checked)
+                self._torn = len(tail)
 
     def _check(self, start: Position) -> tuple[Position, bytes]:
         """Check from ``start`` on; once more where an owner changed the file meanwhile: it may have cut a torn tail."""
@@ -124,8 +125,12 @@ class JsonlStore:
         if index is None:
             index = self._indexes[run] = Index(run)
         if self._checked is not None and index.end < self._checked.offset and not index.owned:
-            with understood(self.url):
-                index.read(self._fd, self._checked.offset)
+            try:
+                with understood(self.url):
+                    index.read(self._fd, self._checked.offset)
+            except BaseException:
+                del self._indexes[run]  # it may know half of what it was to read
+                raise
         return index
 
     def _lines(self, after: int = 0) -> Iterator[bytes]:
@@ -211,6 +216,8 @@ class JsonlStore:
                     yield Damage(f"seq {entry.seq}", f"seq {last + 1} was expected")
                 last = entry.seq
             fresh.close()
+        except JournalUnusable:
+            raise
         except JournalError as error:
             yield Damage(self.url, str(error))
 
@@ -225,23 +232,22 @@ class JsonlStore:
             except BaseException:
                 hold.release()
                 raise
-        return JsonlOwner(self._appender, self._index(run), program)
+        with understood(self.url):
+            return JsonlOwner(self._appender, self._index(run), program)
 
     def begin_appending(self, hold: Hold | None) -> Appender:
         """Return what appends to the file, which nobody else does; it lets go of ``hold`` when it is closed."""
         try:
             fd = open_private(self.path, os.O_APPEND)
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unusable(self.path, error) from error
         try:
             with understood(self.url):
                 position = self._recover(fd)
-        except BaseException as error:
+            self._refresh()
+        except BaseException:
             os.close(fd)
-            if isinstance(error, OSError) and not isinstance(error, JournalError):
-                raise unwritable(self.path, error) from error
             raise
-        self._refresh()
         return Appender(self.path, fd, position, self.durability, hold)
 
     def _recover(self, fd: int) -> Position:
@@ -255,7 +261,8 @@ class JsonlStore:
                 sync_file(fd)
                 sync_directory(self.path.parent)
             except BaseException:
-                os.ftruncate(fd, 0)  # else the next try would believe a header that may never reach the disk
+                with suppress(OSError):  # the error that came first tells more
+                    os.ftruncate(fd, 0)  # else the next try would believe a header that may never reach the disk
                 raise
             start = read_header(os.pread(fd, BLOCK, 0), self.url)
             if start is None:
@@ -269,14 +276,18 @@ class JsonlStore:
             sync_file(fd)
             self.notes.append(f"{self.url}: its last commit was torn; {size} bytes were cut and kept in {aside.name}")
         sync_file(fd)  # what "process" left unsynced: the next line will say that all before it is durable
+        if position.offset == HEADER_LENGTH:
+            sync_directory(self.path.parent)  # who wrote the header may have been killed before this
         return position
 
     def close(self) -> None:
         """Close the journal; every owner is released."""
         self._closed = True
-        if self._appender is not None:
-            self._appender.close()
-            self._appender = None
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        appender, self._appender = self._appender, None
+        fd, self._fd = self._fd, -1
+        try:
+            if appender is not None:
+                appender.close()
+        finally:
+            if fd >= 0:
+                os.close(fd)

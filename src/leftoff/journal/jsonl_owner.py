@@ -34,7 +34,7 @@ from leftoff.journal.jsonl_scan import Position, entries_on, seal
 from leftoff.journal.lock import Hold, owner_value
 from leftoff.journal.memory import tally
 from leftoff.journal.store import Durability, Mark
-from leftoff.journal.sync import FULL, full, sync_file
+from leftoff.journal.sync import FULL, full, sync_file, unusable
 
 _SYNC_PAUSE: Final = 0.005  # seconds between two syncs with "process"; measured: without it a fifth slower
 _FIRST_TRY: Final = Tries(begun=True)
@@ -124,6 +124,8 @@ class Appender:
         return offsets
 
     def _write(self, data: bytes) -> None:
+        if not self.power and self._syncer is None:
+            self._start_syncing()
         try:
             if os.write(self.fd, data) != len(data):
                 # A disk or a file limit that is just reached. The rest would be a second write, torn from the first.
@@ -131,17 +133,26 @@ class Appender:
             if self.power:
                 sync_file(self.fd)
         except OSError as error:
-            if error.errno in FULL:
-                self._poison = full(self.path)
-            else:
-                self._poison = JournalInDoubt(
-                    f"{self.path}: a commit failed ({error.strerror}) and may or may not be durable;"
-                    " start again to find out"
-                )
-            raise self._poison from error
-        if not self.power and self._syncer is None:
+            raise self.fail("a commit", error) from error
+
+    def _start_syncing(self) -> None:
+        try:
             self._syncer = threading.Thread(target=self._sync_on, name="leftoff-sync", daemon=True)
             self._syncer.start()
+        except RuntimeError as error:  # a limit of the process or of memory
+            self._syncer = None
+            raise unusable(self.path, OSError(None, str(error))) from error
+
+    def fail(self, what: str, error: OSError | MemoryError) -> JournalError:
+        """Refuse all further work, as a commit or a sync failed; return the error that says so."""
+        if isinstance(error, OSError) and error.errno in FULL:
+            self._poison = full(self.path)
+        else:
+            why = error.strerror if isinstance(error, OSError) else "out of memory"
+            self._poison = JournalInDoubt(
+                f"{self.path}: {what} failed ({why}) and may or may not be durable; start again to find out"
+            )
+        return self._poison
 
     def _sync_on(self) -> None:
         """Sync what was written, again and again: a power failure costs milliseconds of work."""
@@ -152,9 +163,7 @@ class Appender:
             try:
                 sync_file(self.fd)
             except OSError as error:
-                self._poison = JournalInDoubt(
-                    f"{self.path}: a sync failed ({error.strerror}); start again to find out what is there"
-                )
+                self.fail("a sync", error)
                 return
             self._synced = target
             if not self._path_is_ours():
@@ -173,6 +182,8 @@ class Appender:
         try:
             if self._synced < self.offset and not self.power and self._poison is None:
                 sync_file(self.fd)
+        except OSError as error:
+            raise self.fail("the last sync", error) from error
         finally:
             self._poison = self._poison or JournalClosed(f"{self.path} was closed; open it again")
             os.close(self.fd)
@@ -190,14 +201,14 @@ class JsonlOwner:
         self.run = index.run
         self._appender = appender
         self._index = index
+        newest = index.named.get(("owner", ""))
+        self.epoch = 1 + (next(entries_on(line_at(appender.fd, newest))).epoch if newest is not None else 0)
         index.owned = True
         self._fates = index.fates
         self.open_items = index.open_items
         for key, tries in self.open_items.items():
             if tries.begun:
                 self.open_items[key] = tries.after_crash()
-        newest = index.named.get(("owner", ""))
-        self.epoch = 1 + (next(entries_on(line_at(appender.fd, newest))).epoch if newest is not None else 0)
         self._ident = f'"run":{encode_basestring(self.run)},"epoch":{self.epoch},"'
         drafts = [] if newest is not None else [created(program)]
         self.commit([*drafts, Draft("owner", "", owner_value("power" if appender.power else "process"))])
@@ -231,28 +242,34 @@ class JsonlOwner:
 
     def commit(self, drafts: Sequence[Draft]) -> list[Mark]:
         """Append the drafts as one commit; return the marks of the done and dead among them."""
-        index, open_items, fates, marks = self._index, self.open_items, self._fates, []
         with self._appender.lock:
-            if index.since_mark >= MARK_EVERY:
-                drafts = [*drafts, self._mark_after(drafts)]
-            lines = self._lines(drafts)
-            offsets = self._appender.append(lines)
-            index.since_mark += len(drafts)
-            others = index.places is not None
-            for kind, key, value in drafts:
-                if kind == "done":
-                    index.concluded = fates[key] = mark = index.concluded + 1
-                    marks.append(mark)
-                    open_items.pop(key, None)
-                elif kind == "started" and value is None:
-                    open_items[key] = _FIRST_TRY
-                elif kind == "dead":
-                    marks.append(index.conclude(kind, key))
-                    open_items.pop(key, None)
-                else:
-                    others = True
-            if others:
-                self._learn(drafts, _spread(lines, offsets))
+            try:
+                return self._commit(drafts)
+            except MemoryError as error:  # what is in the file and what is known of it may have parted
+                raise self._appender.fail("a commit", error) from error
+
+    def _commit(self, drafts: Sequence[Draft]) -> list[Mark]:
+        index, open_items, fates, marks = self._index, self.open_items, self._fates, []
+        if index.since_mark >= MARK_EVERY:
+            drafts = [*drafts, self._mark_after(drafts)]
+        lines = self._lines(drafts)
+        offsets = self._appender.append(lines)
+        index.since_mark += len(drafts)
+        others = index.places is not None
+        for kind, key, value in drafts:
+            if kind == "done":
+                index.concluded = fates[key] = mark = index.concluded + 1
+                marks.append(mark)
+                open_items.pop(key, None)
+            elif kind == "started" and value is None:
+                open_items[key] = _FIRST_TRY
+            elif kind == "dead":
+                marks.append(index.conclude(kind, key))
+                open_items.pop(key, None)
+            else:
+                others = True
+        if others:
+            self._learn(drafts, _spread(lines, offsets))
         return marks
 
     def _learn(self, drafts: Sequence[Draft], offsets: Iterable[int]) -> None:

@@ -20,6 +20,7 @@ from zlib import crc32
 
 from leftoff.errors import JournalDamaged, JournalTooNew, NotAJournal
 from leftoff.journal.entry import FORMAT, Entry, check_value, to_datetime
+from leftoff.journal.sync import unusable
 
 BLOCK: Final = 4 << 20
 SECTOR: Final = 512
@@ -235,9 +236,14 @@ def _last_seq(line: bytes, default: int) -> int:
 
 @contextmanager
 def understood(path: str) -> Iterator[None]:
-    """Raise `JournalDamaged` where a line says what no release writes though its sum fits: forged, or a bug of ours."""
+    """Let an error of the system surface as one of ours.
+
+    Raise `JournalDamaged` where a line says what no release writes though its sum fits: forged, or a bug of ours.
+    """
     try:
         yield
+    except OSError as error:
+        raise unusable(path, error) from error
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise JournalDamaged(
             f"{path}: a line cannot be understood though its sum fits ({type(error).__name__}: {str(error)[:200]});"

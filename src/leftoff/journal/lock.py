@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from leftoff.errors import DurabilityUnavailable, JournalBusy, LocksUnavailable, OwnershipLost
-from leftoff.journal.sync import open_private, unwritable
+from leftoff.journal.sync import open_private, unusable
 
 if sys.platform != "win32":
     import fcntl
 
 _SLOT: Final = 512
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)  # a planted link would have us write over somebody's file
 _BUSY: Final = (errno.EAGAIN, errno.EACCES)
 _held: weakref.WeakSet[Hold] = weakref.WeakSet()
 
@@ -60,15 +61,15 @@ class Hold:
             os.pwrite(self._fd, record.ljust(_SLOT, b" "), slot * _SLOT)
         except OSError as error:
             self.release()
-            raise unwritable(self.path, error) from error
+            raise unusable(self.path, error) from error
 
     def _take(self, path: Path, slot: int, what: str) -> None:
         self.path = path
         self._fd = -1
         try:
-            self._fd = open_private(path)
+            self._fd = open_private(path, _NO_LINK)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise unusable(path, error) from error
         try:
             _lock(self._fd, slot * _SLOT, path)
         except OSError as error:
@@ -118,6 +119,8 @@ def is_held(path: Path) -> bool:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise unusable(path, error) from error
     try:
         return _is_locked(fd, 0)
     finally:
@@ -127,9 +130,9 @@ def is_held(path: Path) -> bool:
 def _probe(path: Path, start: int) -> None:
     """Raise `LocksUnavailable` if another open file description gets the lock that was just taken."""
     try:
-        second = open_private(path)
+        second = open_private(path, _NO_LINK)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unusable(path, error) from error
     try:
         _lock(second, start, path)
     except OSError:
@@ -163,6 +166,8 @@ def holder(journal: Path, slot: int) -> dict[str, Any] | None:
         fd = os.open(journal.with_name(f"{journal.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, PermissionError):
         return None
+    except OSError as error:
+        raise unusable(journal, error) from error
     try:
         return _read_holder(fd, slot) if _is_locked(fd, slot * _SLOT) else None
     finally:
@@ -183,7 +188,7 @@ def _is_locked(fd: int, start: int) -> bool:
 def _read_holder(fd: int, slot: int) -> dict[str, Any]:
     try:
         holder = json.loads(os.pread(fd, _SLOT, slot * _SLOT))
-    except ValueError:
+    except (ValueError, OSError):  # it is for people only
         return {}
     return holder if isinstance(holder, dict) else {}
 

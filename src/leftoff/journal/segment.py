@@ -22,6 +22,7 @@ from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_scan import BLOCK, HEADER_LENGTH, Position, check, entries_on, read_header, understood
 from leftoff.journal.lock import is_held
 from leftoff.journal.shard import Shard, make_shard
+from leftoff.journal.sync import unusable
 
 _PIECE: Final = 1 << 18  # bytes that one of many segments keeps in memory while they are merged
 _HEADS: Final = (b'"created":"",', b'"owner":"",')
@@ -65,6 +66,8 @@ class Segment:
             raise JournalLost(f"{self.path} was deleted or moved away; put it back") from error
         except PermissionError as error:
             raise JournalReadOnly(f"{self.path} cannot be read: {error.strerror}") from error
+        except OSError as error:
+            raise unusable(self.path, error) from error
         try:
             with understood(str(self.path)):
                 yield fd

@@ -30,20 +30,21 @@ from leftoff.errors import (
     JournalDamaged,
     JournalError,
     JournalTooNew,
+    JournalUnusable,
     LocksUnavailable,
     NotAJournal,
 )
 from leftoff.journal.entry import FORMAT, Entry, Tries
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_owner import Appender
-from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, time_text
+from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, time_text, understood
 from leftoff.journal.lock import FileHold, Hold
 from leftoff.journal.segment import Segment, shown
 from leftoff.journal.segments_merged import Merged, order
 from leftoff.journal.segments_owner import SegmentOwner
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability
-from leftoff.journal.sync import open_private, sync_directory, sync_file, unwritable, write_all
+from leftoff.journal.sync import open_private, sync_directory, sync_file, unusable, write_all
 
 HEADER: Final = "journal.json"
 _HEADER: Final = re.compile(
@@ -108,7 +109,8 @@ class SegmentsStore:
                 )
             return
         if not self._id:
-            self._id = _read_id(self.path / HEADER)
+            with understood(self.url):
+                self._id = _read_id(self.path / HEADER)
         for name in sorted(names):
             if name.endswith(".jsonl") and not name.startswith(".") and name not in self._segments:
                 self._segments[name] = Segment(self.path / name)
@@ -249,6 +251,8 @@ class SegmentsStore:
             try:
                 store = JsonlStore(segment.path, self.durability)
                 yield from store.verify()
+            except JournalUnusable:
+                raise
             except JournalError as error:
                 yield Damage(str(segment.path), str(error))
             finally:
@@ -256,6 +260,8 @@ class SegmentsStore:
                     store.close()
         try:
             SegmentsStore(self.path, self.durability).close()
+        except JournalUnusable:
+            raise
         except JournalError as error:
             yield Damage(self.url, str(error))
 
@@ -325,7 +331,7 @@ class SegmentsStore:
         except DurabilityUnavailable:
             raise
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unusable(self.path, error) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -361,7 +367,7 @@ class SegmentsStore:
         try:
             os.close(open_private(self.path / name, os.O_EXCL))
         except OSError as error:
-            raise unwritable(self.path / name, error) from error
+            raise unusable(self.path / name, error) from error
         try:
             hold = FileHold(self.path / name)
         except LocksUnavailable:

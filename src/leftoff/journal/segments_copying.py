@@ -10,7 +10,7 @@ from pathlib import Path
 from leftoff.errors import JournalError, UsageError
 from leftoff.journal.lock import Hold
 from leftoff.journal.segments import HEADER, make_header, new_name
-from leftoff.journal.sync import open_private, sync_directory, sync_file, unwritable
+from leftoff.journal.sync import open_private, sync_directory, sync_file, unusable
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def appearing_directory(path: Path) -> Iterator[Path]:
             _remove(temporary)
             if isinstance(error, JournalError):
                 raise
-            raise unwritable(path, error) from error
+            raise unusable(path, error) from error
         except BaseException:
             _remove(temporary)
             raise

@@ -19,6 +19,7 @@ from leftoff.errors import (
     JournalLost,
     JournalMissing,
     JournalReadOnly,
+    JournalUnusable,
     OwnershipLost,
 )
 from leftoff.journal.connection import Connection, Guarded
@@ -42,7 +43,7 @@ from leftoff.journal.sqlite_owner import SqliteOwner, fetch_with
 from leftoff.journal.sqlite_verify import check_all, check_pages
 from leftoff.journal.sqlite_wal import read_tail, size_of
 from leftoff.journal.store import Damage, Durability
-from leftoff.journal.sync import open_private, refuse_odd_file
+from leftoff.journal.sync import open_private, refuse_odd_file, unusable
 
 _PAGES: Final = ("page_count", "freelist_count", "auto_vacuum")  # the last one keeps pages that are no table's
 
@@ -100,8 +101,8 @@ class SqliteStore:
     def _open(self, inode: int) -> None:
         if self._connection is None:
             refuse_newer(self.path)
-            tail = read_tail(f"{self.path}-wal")
             with translated(self.path):
+                tail = read_tail(f"{self.path}-wal")
                 self._connection = connect_reader(self.path)
             self._inode = inode
             if tail is not None:
@@ -258,6 +259,8 @@ class SqliteStore:
             if rows is not None:
                 with self._one_instant():
                     yield from check_all(self._fetch, rows)
+        except JournalUnusable:
+            raise
         except JournalError as error:
             yield Damage(self.url, str(error))
 
@@ -340,4 +343,4 @@ def _create(path: Path) -> int:
     except FileNotFoundError as error:
         raise JournalMissing(f"{path.parent} does not exist; make the folder for {path.name} first") from error
     except OSError as error:
-        raise JournalReadOnly(f"{path} cannot be created: {error.strerror}") from error
+        raise unusable(path, error) from error

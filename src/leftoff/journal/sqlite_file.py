@@ -32,6 +32,7 @@ from leftoff.journal.connection import Guarded
 from leftoff.journal.entry import FORMAT
 from leftoff.journal.rows import Dialect, Fetch
 from leftoff.journal.sqlite_wal import size_of
+from leftoff.journal.sync import unusable
 
 SCHEMA: Final = {
     "leftoff_journal": """CREATE TABLE leftoff_journal (
@@ -57,8 +58,8 @@ measured).
 
 BUSY_SECONDS: Final = 30.0  # how long another process's item may hold SQLite's write lock before we give up
 SMALL: Final = 1 << 20  # bytes; a file up to this is checked whole when it is opened
-ODD_BYTES: Final = (sqlite3.Error, UnicodeError, OverflowError, TypeError, ValueError)
-"""What damaged bytes raise on their way through sqlite3 and Python."""
+FROM_BELOW: Final = (sqlite3.Error, OSError, MemoryError, UnicodeError, OverflowError, TypeError, ValueError)
+"""What sqlite3, the system, and damaged bytes on their way through Python raise."""
 
 _WRITE_LOCK: Final = 120  # the byte of the -shm file that SQLite's one writer locks (sqlite.org/walformat.html)
 
@@ -68,17 +69,26 @@ def translated(path: Path) -> Iterator[None]:
     """Let whatever sqlite3 or damaged bytes raise inside surface as a `JournalError`."""
     try:
         yield
-    except ODD_BYTES as error:
+    except FROM_BELOW as error:
+        if isinstance(error, JournalError):
+            raise
         raise translate(error, path) from error
 
 
 def translate(error: Exception, path: Path) -> JournalError:
     """Return what an error from below means for the journal; by its text, as Python 3.10 knows no codes."""
-    text = str(error)
+    if isinstance(error, OSError):
+        return unusable(path, error)
+    text = "out of memory" if isinstance(error, MemoryError) else str(error)
     if "locked" in text:
         return busy(path)
     if "I/O" in text and _is_full(path):
         text = "disk is full"
+    # "prohibited" and "not authorized": our authorizer refuses nothing of ours, so it could not be asked
+    if any(part in text for part in ("I/O", "out of memory", "prohibited", "not authorized")) or (
+        ("unable to open" in text or "readonly" in text) and _is_allowed(path)
+    ):
+        return unusable(path, OSError(None, text))
     for part, (kind, what) in _MEANINGS.items():
         if part in text:
             return kind(f"{path} {what}")
@@ -94,6 +104,11 @@ _MEANINGS: Final[dict[str, tuple[type[JournalError], str]]] = {
     "unable to open": (
         JournalReadOnly,
         "cannot be opened: check that this user may read it, and may write in its folder",
+    ),
+    # so SQLite calls it, too, when the disk does not give a page back
+    "malformed": (
+        JournalDamaged,
+        "is malformed, or the disk does not give it back: look into the system's log, or restore a copy",
     ),
     "not a database": (NotAJournal, "is not an SQLite database; name another file, or move this one away"),
     "closed": (JournalClosed, "was closed; open it again"),
@@ -128,6 +143,11 @@ SQLITE: Final = Dialect(
 
 def _is_full(path: Path) -> bool:
     return os.name == "posix" and os.statvfs(path.parent).f_bavail == 0
+
+
+def _is_allowed(path: Path) -> bool:
+    """Return whether this user may write the file and its folder, so that it is not that what SQLite could not do."""
+    return os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def busy(path: Path) -> JournalBusy:
@@ -234,7 +254,7 @@ def refuse_newer(path: Path) -> None:
     Somebody may be writing the file: whatever does not read well here is left to the proper opening.
     """
     row = None
-    with suppress(*ODD_BYTES):
+    with suppress(*FROM_BELOW):
         connection = Guarded(f"{path.as_uri()}?immutable=1", uri=True)
         try:
             row = connection.execute("SELECT format FROM leftoff_journal").fetchone()

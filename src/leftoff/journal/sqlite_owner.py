@@ -36,7 +36,7 @@ from leftoff.journal.entry import MARK_EVERY, Draft, created
 from leftoff.journal.lock import Hold, owner_value
 from leftoff.journal.rows import IS_FATE, Fetch, Rows, RunRow
 from leftoff.journal.sqlite_file import (
-    ODD_BYTES,
+    FROM_BELOW,
     SQLITE,
     create_tables,
     damaged,
@@ -45,7 +45,7 @@ from leftoff.journal.sqlite_file import (
     translate,
 )
 from leftoff.journal.store import Durability, Mark
-from leftoff.journal.sync import sync_directory
+from leftoff.journal.sync import sync_directory, unusable
 
 MARK_SPAN: Final = 65536
 """At most so many entries of the *file* lie between a run's head and its newest `open` entry, other runs' included."""
@@ -102,9 +102,17 @@ class SqliteOwner(ChainOwner):
         connection.on_busy = self._translate_busy
         try:
             self._hold = self._take(durability, program, hold)
-        except ODD_BYTES as error:
+        except FROM_BELOW as error:
+            if isinstance(error, JournalError):
+                raise
             raise translate(error, path) from error
-        sync_directory(path.parent)  # SQLite syncs it too, and ignores the error
+        try:
+            sync_directory(path.parent)  # SQLite syncs it too, and ignores the error
+        except BaseException as error:
+            self._hold.release()
+            if isinstance(error, OSError):
+                raise unusable(path, error) from error
+            raise
 
     def _take(self, durability: Durability, program: str | None, held: Hold | None) -> Hold:
         connection = self._connection
@@ -167,7 +175,7 @@ class SqliteOwner(ChainOwner):
             seq, epoch, at, code, value_sum, prev, total = found
             text = f"{seq}|{self._row.run}|{epoch}|{at}|{FATE_KINDS[code]}|{value_sum}|{key}"
             fits = crc32(text.encode(), prev) == total
-        except ODD_BYTES as error:
+        except FROM_BELOW as error:
             raise self._refusal or translate(error, self._path) from error
         if not fits:
             raise damaged(self._path, f"entry {seq} is not what was written about {key!r}")
@@ -210,7 +218,7 @@ class SqliteOwner(ChainOwner):
         try:
             marks = self._write(drafts)
             connection.end_transaction()
-        except (*ODD_BYTES, JournalError) as error:
+        except (*FROM_BELOW, JournalError) as error:
             self._row = row
             raise self._failed(error) from error
         connection.end_item()
@@ -233,7 +241,7 @@ class SqliteOwner(ChainOwner):
     def _begin_transaction(self) -> None:
         try:
             self._connection.begin_transaction()
-        except sqlite3.Error as error:
+        except FROM_BELOW as error:
             busy = translate(error, self._path)
             if not isinstance(
                 busy, JournalBusy
@@ -285,8 +293,9 @@ class SqliteOwner(ChainOwner):
         self._connection.end_item()
         cause = error if isinstance(error, JournalError) else translate(error, self._path)
         if cause is not error and not isinstance(cause, JournalFull):
+            why = str(error) or "out of memory"
             cause = JournalInDoubt(
-                f"{self._path}: a commit failed ({error}) and may or may not be durable; start again to find out"
+                f"{self._path}: a commit failed ({why}) and may or may not be durable; start again to find out"
             )
         self._refusal = cause
         return cause

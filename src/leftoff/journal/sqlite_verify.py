@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from leftoff.errors import JournalError
+from leftoff.errors import JournalError, JournalUnusable
 from leftoff.journal.rows import Fetch, Rows
 from leftoff.journal.sqlite_file import translate, translated
 from leftoff.journal.store import Damage
@@ -34,6 +34,8 @@ def check_all(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
         yield from pages
         if not pages:
             yield from _check_rows(fetch, rows)
+    except JournalUnusable:
+        raise  # no disk, no memory: that says nothing of the bytes
     except JournalError as error:
         yield Damage(str(rows.place), str(error))
 

@@ -15,10 +15,18 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from leftoff.errors import DurabilityUnavailable, JournalError, JournalFull, JournalReadOnly, NotAJournal
+from leftoff.errors import (
+    DurabilityUnavailable,
+    JournalError,
+    JournalFull,
+    JournalReadOnly,
+    JournalUnusable,
+    NotAJournal,
+)
 
 PRIVATE: Final = 0o600
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 if sys.platform == "darwin":
     import fcntl
@@ -48,6 +56,8 @@ def sync_directory(path: str | os.PathLike[str]) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
+        if error.errno in FULL:
+            raise full(Path(path)) from error
         raise DurabilityUnavailable(
             f"the directory {os.fspath(path)} cannot be synced ({error.strerror}), so a new file in it could vanish"
             " in a"
@@ -109,9 +119,18 @@ def full(path: Path) -> JournalFull:
     return JournalFull(f"{path}: no space left; everything committed before is intact. Free some space and start again")
 
 
-def unwritable(path: Path, error: OSError) -> JournalError:
-    """Return the error for a file of a journal that the system does not let us create or write."""
-    return full(path) if error.errno in FULL else JournalReadOnly(f"{path} cannot be written: {error.strerror}")
+def unusable(path: str | os.PathLike[str], error: OSError) -> JournalError:
+    """Return what an error of the system means for the journal, one of whose files is at ``path``."""
+    if isinstance(error, JournalError):
+        return error
+    if error.errno in FULL:
+        return full(Path(path))
+    if error.errno in _FORBIDDEN:
+        return JournalReadOnly(f"{os.fspath(path)} cannot be written: {error.strerror}")
+    return JournalUnusable(
+        f"{os.fspath(path)} cannot be used ({error.strerror}); nothing that was committed has changed. Look into the"
+        " system's log for errors of the disk, and at the limits of this process (ulimit -a), and start again"
+    )
 
 
 def put_in_place(fd: int, temporary: Path, target: Path) -> None:

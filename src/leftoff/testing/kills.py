@@ -30,10 +30,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
+from leftoff.errors import UsageError
 from leftoff.testing.kills_server import ask_for_kill, raw_write, tell_begun
 from leftoff.testing.kills_switch import Switch, die
+
+if TYPE_CHECKING:
+    from leftoff.testing.faults import Fault
 
 __all__ = ["Count", "End", "ForkServer", "Ledger", "Line", "ask_for_kill", "count", "die", "read_ledger"]
 
@@ -115,13 +119,17 @@ def count(lines: Iterable[Line]) -> Count:
 class End(NamedTuple):
     """Be how a program ended: its exit code (-9 for SIGKILL), after how many seconds, and what it printed.
 
-    ``calls`` is how many calls were counted: its boundaries are ``range(2 * calls)``.
+    ``calls`` is how many calls were counted: its boundaries are ``range(2 * calls)``. ``fault`` is the first call that
+    was faulted and its file's name, such as "fdatasync work.db-wal", "" where none was; ``fault_at`` is when
+    (monotonic seconds).
     """
 
     code: int
     seconds: float
     calls: int
     output: str
+    fault: str
+    fault_at: float
 
     @property
     def killed(self) -> bool:
@@ -133,12 +141,15 @@ class End(NamedTuple):
 class ForkServer:
     """Start the functions of one Python file, each in a process of its own."""
 
-    def __init__(self, program: Path) -> None:
-        """Start the process to fork from, which imports ``program`` once."""
+    def __init__(self, program: Path, *, preload: Path | None = None) -> None:
+        """Start the process to fork from, which imports ``program`` once; ``preload``: a library to load before it."""
         self._output = tempfile.NamedTemporaryFile(prefix="leftoff-kills-")  # noqa: SIM115  # until close()
         start = "import sys; from leftoff.testing.kills_server import serve; sys.exit(serve(*sys.argv[1:]))"
         command = [sys.executable, "-c", start, str(program), self._output.name]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        environment = {**os.environ, "LD_PRELOAD": str(preload)} if preload is not None else None
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, env=environment)
+        self._faults = preload is not None
 
     def run(
         self,
@@ -146,15 +157,22 @@ class ForkServer:
         *arguments: Any,
         after: float | None = None,
         boundary: int | None = None,
+        fault: Fault | None = None,
         limit: float = 60.0,
     ) -> End:
         """Run a function until its end or its death.
 
         arguments: what JSON can hold; after: seconds from its first line in a ledger until it is killed, so that a slow
-        start moves no instant; boundary: where it is killed; limit: seconds after which TimeoutError is raised, with
-        the stacks of all its threads.
+        start moves no instant; boundary: where it is killed; fault: what happens to one of its calls, on a server from
+        `leftoff.testing.faults.fault_server`; limit: seconds after which TimeoutError is raised, with the stacks of
+        all its threads.
         """
-        request = {"function": function, "arguments": arguments, "after": after, "boundary": boundary, "limit": limit}
+        if fault is not None and not self._faults:
+            raise UsageError("this server injects no faults; make one with leftoff.testing.faults.fault_server()")
+        request = {
+            "function": function, "arguments": arguments, "after": after, "boundary": boundary, "limit": limit,
+            "fault": fault.request() if fault is not None else None,
+        }  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request).encode() + b"\n")

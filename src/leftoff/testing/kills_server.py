@@ -20,6 +20,7 @@ import time
 from types import ModuleType
 from typing import Any, NoReturn
 
+from leftoff.testing import faults_board
 from leftoff.testing.kills_switch import BOARD, Switch
 
 raw_write = os.write
@@ -52,7 +53,7 @@ def serve(program: str, output: str) -> int:
     gc.freeze()
     while line := _read_line(requests):
         request = json.loads(line)
-        board = mmap.mmap(-1, BOARD.size)
+        board = mmap.mmap(-1, BOARD.size + faults_board.SIZE)
         watch, report = os.pipe()
         began = time.monotonic()
         pid = os.fork()
@@ -60,7 +61,10 @@ def serve(program: str, output: str) -> int:
             for fd in (requests, answers, watch):
                 os.close(fd)
             _become(report, output, request["limit"])
-            Switch(request["boundary"], board).arm()
+            if request["fault"] is None:
+                Switch(request["boundary"], board).arm()
+            else:
+                faults_board.arm(board, BOARD.size, request["fault"])
             getattr(module, request["function"])(*request["arguments"])
             return 0
         os.close(report)
@@ -68,7 +72,9 @@ def serve(program: str, output: str) -> int:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(watch)
         (calls,) = BOARD.unpack_from(board, 0)
-        reply = {"code": code, "seconds": time.monotonic() - began, "calls": calls, "hung": hung}
+        fault, fault_at = faults_board.read(board, BOARD.size)
+        seconds = time.monotonic() - began
+        reply = {"code": code, "seconds": seconds, "calls": calls, "hung": hung, "fault": fault, "fault_at": fault_at}
         os.write(answers, json.dumps(reply).encode() + b"\n")
     return 0
 
