@@ -11,10 +11,10 @@ from tests.crash import recorded
 
 def judge(folder, told, *, power=True):
     """Return what is wrong with a folder that held the journal of `recorded.py`."""
-    place = next(iter(sorted(folder.glob("work.jsonl")) or sorted(folder.glob("work.db"))), None)
+    place = find(folder)
     expected = Expected(told, power=power)
     try:
-        problem = expected.missing_of(set(), set(), None) if place is None else look(place, expected)
+        problem = expected.missing_of(NOTHING) if place is None else look(place, expected)
     except (leftoff.LeftoffError, sqlite3.Error) as error:
         return f"damaged: {type(error).__name__}: {error}"
     return problem or (replaced(folder, told) if power else None)
@@ -23,6 +23,11 @@ def judge(folder, told, *, power=True):
 def judge_process(folder, told):
     """Judge a journal whose entries need to survive a power failure only as far as they were synced."""
     return judge(folder, told, power=False)
+
+
+def find(folder):
+    """Return the journal in a folder, None where there is none."""
+    return next((folder / name for name in recorded.PLACES.values() if (folder / name).exists()), None)
 
 
 class Expected:
@@ -36,53 +41,53 @@ class Expected:
         self.steps = {line.key for line in sure if line.word == "step"}
         self.cursor = max((int(line.key) for line in sure if line.word == "cursor"), default=-1)
 
-    def missing_of(self, done, dead, cursor):
-        if lost := self.acknowledged - done:
+    def missing_of(self, found):
+        fates = found["done"] | found["dead"]
+        if lost := self.acknowledged - found["done"]:
             return f"lost: {sorted(lost)}"
-        if lost := self.buried - dead:
+        if lost := self.buried - found["dead"]:
             return f"lost: the dead letters {sorted(lost)}"
-        if (-1 if cursor is None else cursor) < self.cursor:
-            return f"lost: the cursor {self.cursor}, at {cursor}"
-        if invented := (done | dead) - self.begun - {"probe"}:
+        if (-1 if found["cursor"] is None else found["cursor"]) < self.cursor:
+            return f"lost: the cursor {self.cursor}, at {found['cursor']}"
+        if lost := self.steps - found["steps"]:
+            return f"lost: the steps {sorted(lost)}"
+        if invented := fates - self.begun - {"probe"}:
             return f"invented: {sorted(invented)}"
         return None
 
 
+NOTHING = {"done": set(), "dead": set(), "steps": set(), "cursor": None}
+
+
 def look(place, expected):
-    """Open the journal as found, then own it, and compare both with what is expected."""
-    with leftoff.open(place) as journal:
-        found = state(journal)
-        if damage := journal.verify():
-            return f"damaged: {damage}"
-    problem = expected.missing_of(found["done"], found["dead"], found["cursor"])
-    if lost := expected.steps - found["steps"]:
-        problem = problem or f"lost: the steps {sorted(lost)}"
-    if problem := problem or rows(place, found["done"]):
-        return problem
+    """Open the journal, go on with it and open it again, and compare what is found with what is expected."""
     notes = io.StringIO()
     with redirect_stderr(notes), leftoff.open(place) as journal:
+        found = state(journal)
         for _ in journal.run(recorded.RUN).each(["probe"], progress=False):
             pass
     with leftoff.open(place) as journal:
         after = state(journal)
         if damage := journal.verify():
-            return f"damaged by going on: {damage}"
+            return f"damaged: {damage}"
     if after["done"] - {"probe"} != found["done"] - {"probe"} or after["dead"] != found["dead"]:
         return f"changed by going on: {found} became {after}"
-    return None
+    return expected.missing_of(found) or rows(place, found["done"])
 
 
 def state(journal):
+    """Return what a journal holds; every value in it is the one that was recorded."""
     run = journal.run(recorded.RUN)
-    done = [entry for entry in journal.entries(recorded.RUN) if entry.kind == "done"]
-    for entry in done:
-        text = (entry.value or {}).get("text", "")
-        if entry.value is not None and entry.value != recorded.value_of(entry.key, len(text)):
-            raise leftoff.JournalDamaged(f"the value of {entry.key} is not what was recorded")
+    entries = list(journal.entries(recorded.RUN))
+    for entry in entries:
+        if entry.kind == "done" and entry.value is not None:
+            text = entry.value["text"]
+            if entry.value != recorded.value_of(entry.key, len(text)):
+                raise leftoff.JournalDamaged(f"the value of {entry.key} is not what was recorded")
     return {
         "done": set(run.keys("done")),
         "dead": {letter.key for letter in run.dead()},
-        "steps": {entry.key for entry in journal.entries(recorded.RUN) if entry.kind == "step"},
+        "steps": {entry.key for entry in entries if entry.kind == "step"},
         "cursor": run.cursor("outside").value,
     }
 

@@ -1,9 +1,9 @@
 """The program whose calls are recorded: uses of leftoff chosen by a seed, which tell what was acknowledged.
 
-    recorded.py FOLDER SUFFIX DURABILITY SEED [WITHOUT | insist]
+    recorded.py SUFFIX DURABILITY WITHOUT FOLDER SEED [FOLDER SEED ...]
 
-WITHOUT names a sync that is left out, one that an acknowledgement rests on: that must be found. With ``insist`` the
-program goes on with a journal that has refused to.
+WITHOUT, if not empty, names a sync that is left out, one that an acknowledgement rests on: that must be found. With
+``insist`` the program goes on with a journal that has refused to.
 """
 
 import ast
@@ -20,6 +20,8 @@ from leftoff.journal import sqlite, sqlite_file, sync
 from leftoff.testing.power import tell
 
 PRODUCT = Path(leftoff.__file__).parent
+PLACES = {"jsonl": "work.jsonl", "db": "work.db"}
+"""Where each embedded store keeps its journal: what the tests call it, and its name in the folder."""
 RUN = "work, under a name so long that the first commit fills more than the first sector of its file"
 TEXT = "αβγ-lorem ipsum "  # two bytes and one
 
@@ -139,19 +141,25 @@ def insist(journal, error):
     os._exit(3)
 
 
-def main(folder, suffix, durability, seed, without=""):
-    """Open the journal a few times, and use it each time in another way."""
+def main(suffix, durability, without, *places):
+    """Work in one folder after the other."""
     if without in WITHOUT:
         WITHOUT[without]()
-    seed = int(seed)
+    for folder, seed in zip(places[::2], places[1::2], strict=True):
+        tell("folder", folder)
+        work(folder, PLACES[suffix], durability, int(seed), insists=without == "insist")
+
+
+def work(folder, name, durability, seed, *, insists):
+    """Open the journal a few times, and use it each time in another way."""
     rng = random.Random(seed)
-    place = str(Path(folder, f"work.{suffix}"))
+    place = str(Path(folder, name))
     for part in range(rng.randint(2, 4)):
         with leftoff.open(place, durability=durability) as journal:
             try:
                 use(journal.run(RUN), Plan(place, durability, seed, part, rng), part)
             except leftoff.JournalError as error:
-                if without != "insist":
+                if not insists:
                     raise
                 insist(journal, error)
         if durability == "power":

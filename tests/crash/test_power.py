@@ -3,54 +3,65 @@
 import functools
 import multiprocessing
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from leftoff.testing.power import Recording, record, survey
+from leftoff.testing.power import Findings, survey
 from leftoff.testing.power_disk import FOLDER
 from tests.crash import judges, recorded
+from tests.crash.surveys import JUDGES, Task, judge_workloads, recording_of
 
-ROOT = str(Path(recorded.__file__).parents[2])
 PARTS = 4
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
-IMAGES = {"power": 5000, "process": 2000}
-PER_RECORDING = {"jsonl": 350, "db": 700}  # so many different disks a recording of its length brings
+TOGETHER = 6  # workloads in one recorded program
+IMAGES = {"jsonl": 250, "db": 250}  # so many different disks of each workload; there are more of most
+WORKLOADS = {
+    ("jsonl", "power"): 90,
+    ("jsonl", "process"): 54,
+    ("db", "power"): 48,
+    ("db", "process"): 18,
+}
+"""How many workloads of each store at each durability: 210, and 50,000 disks, in the smaller count."""
 
-every_store = pytest.mark.parametrize("suffix", ["jsonl", "db"])
+every_store = pytest.mark.parametrize("suffix", list(recorded.PLACES))
 
 
 @pytest.fixture(scope="module")
-def cut():
-    """Record the program with a seed, and judge what a power failure would have left."""
+def executor():
+    """Processes to record and to judge in."""
     context = multiprocessing.get_context("spawn")  # a fork would take this process's threads' locks along
     with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=context) as executor:
-        yield functools.partial(survey, executor=executor, parts=PARTS)
+        yield executor
 
 
-def recording_of(folder, suffix, durability, seed, without="", **options) -> Recording:
-    folder.mkdir()
-    command = [sys.executable, recorded.__file__, str(folder), suffix, durability, str(seed), without]
-    environment = {"PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
-    return record(command, folder, environment=environment, **options)
+@pytest.fixture(scope="module")
+def cut(executor):
+    """Judge what a power failure would have left of one recording."""
+    return functools.partial(survey, executor=executor, parts=PARTS)
 
 
+def seeds_of(rng, number):
+    return [tuple(rng.getrandbits(32) for _ in range(TOGETHER)) for _ in range(number // TOGETHER)]
+
+
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("times", TIMES)
-@pytest.mark.parametrize("durability", list(IMAGES))
-@every_store
-def test_power_failure_at_any_instant(cut, tmp_path, rng, suffix, durability, times):
+def test_power_failure_at_any_instant(executor, rng, times):
     """No disk that a power failure can leave is damaged, and each holds all that was acknowledged, or synced."""
-    judge = judges.judge if durability == "power" else judges.judge_process
-    images = number = 0
-    while images < IMAGES[durability] * times:
-        seed, number = rng.getrandbits(32), number + 1
-        recording = recording_of(tmp_path / str(number), suffix, durability, seed)
-        findings = cut(recording, judge, images=PER_RECORDING[suffix], seed=seed)
-        assert not findings.wrong, f"workload {seed}: {findings}"
-        images += findings.images
-    print(f"{images} disks of {number} workloads")
+    tasks = [
+        Task(suffix, durability, seeds, IMAGES[suffix])
+        for (suffix, durability), number in WORKLOADS.items()
+        for seeds in seeds_of(rng, number * times)
+    ]
+    findings = Findings()
+    for found in executor.map(judge_workloads, tasks):
+        assert not found.wrong, found
+        findings += found
+    workloads = sum(len(task.seeds) for task in tasks)
+    print(f"{findings.images} different disks of {workloads} workloads, each with a seed of its own; 0 wrong")
+    assert findings.images >= 1
+    assert workloads >= 1
 
 
 def test_every_sync_is_known():
@@ -63,13 +74,13 @@ def test_every_sync_is_needed(cut, tmp_path, rng, without):
     """With any sync left out that an acknowledgement rests on, the same survey finds a loss or damage."""
     suffix = "db" if "sqlite" in without.lower() else "jsonl"
     durability = recorded.NEEDED.get(without, "power")
-    judge = judges.judge if durability == "power" else judges.judge_process
+    judge = JUDGES[durability]
     for number in range(60):  # one in four workloads shows it; twelve in a row once did not
         seed = rng.getrandbits(32)
         recording = recording_of(tmp_path / str(number), suffix, durability, seed, without)
         if without.startswith("sqlite_owner.py"):
             recording = with_failing_sync_of_sqlite(recording)
-        findings = cut(recording, judge, images=PER_RECORDING[suffix], seed=seed)
+        findings = cut(recording, judge, images=IMAGES[suffix], seed=seed)
         if findings.wrong:
             assert findings.wrong[0].what.startswith(("lost", "damaged", "rows")), findings
             return
@@ -80,7 +91,7 @@ def test_sqlites_own_sync_of_the_directory_may_fail(cut, tmp_path, rng):
     """SQLite ignores it when its own sync of the directory fails; ours comes before the first acknowledgement."""
     seed = rng.getrandbits(32)
     recording = with_failing_sync_of_sqlite(recording_of(tmp_path / "work", "db", "power", seed))
-    findings = cut(recording, judges.judge, images=PER_RECORDING["db"], seed=seed)
+    findings = cut(recording, judges.judge, images=IMAGES["db"], seed=seed)
     assert [wrong for wrong in findings.wrong if wrong.what.startswith("lost")] == []
 
 
