@@ -80,7 +80,7 @@ class Plan:
     """What one part of the program works on."""
 
     def __init__(self, place, durability, seed, part, rng):
-        self.tables, self.seed, self.rng = place.endswith(".db"), seed, rng
+        self.place, self.tables, self.seed, self.rng = place, place.endswith(".db"), seed, rng
         self.seconds = 0.02 if durability == "process" else 0  # of work on an item: syncs come in between
         self.items = [f"item-{part}-{number}" for number in range(rng.randint(2, 7))]
 
