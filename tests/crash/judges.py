@@ -1,6 +1,8 @@
 """What must be true of every disk that a power failure can leave."""
 
 import io
+import os
+import re
 import sqlite3
 from contextlib import closing, redirect_stderr, suppress
 from pathlib import Path
@@ -118,3 +120,48 @@ def replaced(folder, told):
     if text not in {f"{number} " * (number + 1) * 200 for number in allowed}:
         return f"lost: the replaced file {allowed}, it holds {text[:20]!r} and {len(text)} characters"
     return None
+
+
+def judge_garbage(folder, told, *, power=True):
+    """Judge a disk that holds garbage where something was being written.
+
+    A journal may then be reported as damaged, untouched; whatever was acknowledged stands before the place it names.
+    """
+    place = find(folder)
+    before = contents(folder)
+    try:
+        if place is not None:
+            leftoff.open(place).close()
+    except leftoff.JournalError as error:
+        if contents(folder) != before:
+            return f"changed by a refusal: {error}"
+        damaged = max((path for path in folder.rglob("*") if str(error).startswith(str(path))), key=len_of)
+        offset = re.search(r"\(offset (\d+)\)", str(error))
+        os.truncate(damaged, int(offset[1]) if offset else 0)
+    return judge(folder, told, power=power)
+
+
+def judge_lying(folder, told):
+    """Judge what a disk holds that never synced: a loss cannot be seen where an end is missing, all else is damage."""
+    place = find(folder)
+    if place is None:
+        return None
+    try:
+        with leftoff.open(place) as journal:
+            if journal.verify():
+                return None
+            found = state(journal)
+    except leftoff.LeftoffError:
+        return None
+    invented = (found["done"] | found["dead"]) - Expected(told, power=True).begun
+    return f"invented: {sorted(invented)}" if invented else None
+
+
+def contents(folder):
+    """Return what all files hold, SQLite's shared memory apart."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm"))
+    return {path: path.read_bytes() for path in paths}
+
+
+def len_of(path):
+    return len(str(path))

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from leftoff.testing.power import Findings, record, record_each, survey
+from leftoff.testing.power import Findings, Judge, record, record_each, survey
 from leftoff.testing.power_disk import MODES
 from tests.crash import judges, recorded
 
@@ -23,7 +23,7 @@ class Task(NamedTuple):
     seeds: tuple[int, ...]
     images: int
     modes: tuple[str, ...] = MODES
-    judge: str = ""
+    judge: Judge | None = None
     lying: bool = False
 
 
@@ -41,7 +41,7 @@ def recording_of(folder, suffix, durability, seed, without="", **options):
 
 def judge_workloads(task):
     """Record a task's workloads, one after the other in one program, and return what is found about their disks."""
-    judge = getattr(judges, task.judge) if task.judge else JUDGES[task.durability]
+    judge = task.judge or JUDGES[task.durability]
     findings = Findings()
     with tempfile.TemporaryDirectory(prefix="leftoff-recorded-") as place:
         places = {Path(place, str(seed)): seed for seed in task.seeds}

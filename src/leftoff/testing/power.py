@@ -13,9 +13,9 @@ recording, disks that `power_disk` says are possible, and asks a judge of yours 
         lost = {line.key for line in told if line.word == "acknowledged"} - done
         return f"lost: {lost}" if lost else None
 
-What is not modelled: files mapped for writing (SQLite's ``-shm`` apart, which is never trusted after a crash), and disks
-that lie about a sync or rot. The method is that of ALICE (Pillai et al., OSDI 2014) and CrashMonkey (Mohan et al., OSDI
-2018). A real file system that loses its power is `leftoff.testing.powercut`.
+What is not modelled: files mapped for writing (SQLite's ``-shm`` apart, which is never trusted after a crash), and
+disks that lie about a sync or rot. The method is that of ALICE (Pillai et al., OSDI 2014) and CrashMonkey (Mohan et
+al., OSDI 2018). A real file system that loses its power is `leftoff.testing.powercut`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 SECTORS: Final = (512, 4096)
 MODES: Final = ("drop", "keep", "zeros", "torn", "mix", "mix", "mix")
-"""What becomes of what was not synced: nothing of it, all, only lengths, all but the end of the last write, or a mix."""
+"""What becomes of what was not synced: nothing of it, all, its lengths, all but the last write's end, or a mix."""
 SURE: Final = ("drop", "keep", "zeros")
 """The modes that leave nothing to chance."""
 TRASH: Final = "trash"
@@ -204,8 +204,8 @@ def _trashed(data: bytearray, writes: Sequence[Operation], rng: random.Random) -
     parts = []
     for operation in writes:
         end = min(operation.offset + len(operation.data), len(data))
-        starts = range(operation.offset - operation.offset % sector, end, sector)
-        parts += [(max(start, operation.offset), min(start + sector, end)) for start in starts]
+        starts = [operation.offset, *range(operation.offset - operation.offset % sector + sector, end, sector)]
+        parts += [(start, end_of) for start, end_of in zip(starts, [*starts[1:], end], strict=True) if start < end_of]
     for start, end in rng.sample(parts, min(len(parts), rng.choice((1, 1, 2, 4)))):
         data[start:end] = rng.choice((rng.randbytes(end - start), bytes(end - start), b"\xff" * (end - start)))
     return data

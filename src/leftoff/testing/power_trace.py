@@ -14,7 +14,7 @@ from leftoff.testing.power_disk import FOLDER, Operation, parent
 
 _UNDERSTOOD: Final = (
     "openat close write pwrite64 lseek ftruncate fsync fdatasync ?rename ?renameat ?renameat2 ?unlink unlinkat"
-    " ?mkdir mkdirat ?dup2 dup3 clone ?clone3 ?fork ?vfork execve"
+    " ?mkdir mkdirat ?dup2 dup3 clone ?clone3 ?fork ?vfork execve fcntl"
 )
 _REFUSED: Final = (
     "writev pwritev pwritev2 ?truncate fallocate sync_file_range copy_file_range sendfile splice dup"
@@ -136,33 +136,26 @@ class Reader:
         if call.failed and call.name not in ("fsync", "fdatasync"):
             return
         table = self._tables.setdefault(call.process, {})
-        number = call.number
-        names = [] if call.name in ("write", "pwrite64") else [self._inside(text) for text in call.strings]
-        if call.name in ("write", "pwrite64") and number in table:
-            self._take_write(call, table[number])
-        elif call.name == "write" and number == _OUTPUT and call.process not in self._silent:
-            for line in call.strings[0].decode("utf-8", "replace").splitlines():
-                self._add(call, "told", name=line)
-        elif call.name in ("write", "pwrite64"):
-            return
-        elif call.name in _FORKS:
-            self._take_fork(call, table)
-        elif call.name == "execve":
-            self._tables[call.process] = {fd: opened for fd, opened in table.items() if not opened.ends_at_exec}
-        elif number in table:
-            self._take_file(call, table, number)
-        elif call.name in ("dup2", "dup3"):
-            table.pop(call.result, None)
+        if call.name in ("write", "pwrite64"):
+            self._take_write(call, table)
+        elif call.name in (*_FORKS, "execve"):
+            self._take_process(call, table)
+        elif call.number in table:
+            self._take_file(call, table, call.number)
+        elif any(name is not None for name in (self._inside(text) for text in call.strings)):
+            self._take_names(call, [self._inside(text) for text in call.strings], table)
+        elif call.name in ("openat", "dup2", "dup3"):
+            table.pop(call.result, None)  # the number is another file's now
             if call.result == _OUTPUT:
                 self._silent.add(call.process)
-        elif any(name is not None for name in names):
-            self._take_names(call, names, table)
-        elif call.name == "openat":
-            table.pop(call.result, None)
         elif _maps(call, table):
             self._refuse(call)
 
-    def _take_fork(self, call: Call, table: dict[int, _Open]) -> None:
+    def _take_process(self, call: Call, table: dict[int, _Open]) -> None:
+        """Take a call that makes a process, or another program of one."""
+        if call.name == "execve":
+            self._tables[call.process] = {fd: opened for fd, opened in table.items() if not opened.ends_at_exec}
+            return
         if "CLONE_THREAD" in call.arguments:
             return
         if "CLONE_FILES" in call.arguments:
@@ -211,7 +204,13 @@ class Reader:
         self._names[target] = self._names.pop(source)
         self._add_name(call, "rename", source, target=target)
 
-    def _take_write(self, call: Call, opened: _Open) -> None:
+    def _take_write(self, call: Call, table: dict[int, _Open]) -> None:
+        opened = table.get(call.number)
+        if opened is None:
+            if call.number == _OUTPUT and call.process not in self._silent:
+                for line in call.strings[0].decode("utf-8", "replace").splitlines():
+                    self._add(call, "told", name=line)
+            return
         file = opened.file
         at = self._sizes[file] if opened.appends else opened.position
         offset = int(call.arguments.rsplit(",", 1)[1]) if call.name == "pwrite64" else at
@@ -233,7 +232,7 @@ class Reader:
             self._add(call, "truncate", file=file, offset=size)
         elif call.name == "close":
             del table[number]
-        else:
+        elif call.name != "fcntl" or "F_DUPFD" in call.arguments:
             self._refuse(call)
 
     def _refuse(self, call: Call) -> None:
