@@ -20,7 +20,7 @@ from leftoff.journal import sqlite, sqlite_file, sync
 from leftoff.testing.power import tell
 
 PRODUCT = Path(leftoff.__file__).parent
-PLACES = {"jsonl": "work.jsonl", "db": "work.db"}
+PLACES = {"jsonl": "work.jsonl", "db": "work.db", "segments": "work/"}
 """Where each embedded store keeps its journal: what the tests call it, and its name in the folder."""
 RUN = "work, under a name so long that the first commit fills more than the first sector of its file"
 TEXT = "αβγ-lorem ipsum "  # two bytes and one
@@ -129,6 +129,25 @@ def use(run, plan, part):
     small_parts(run, part)
 
 
+def begin_and_die(place, durability, syncs):
+    """Let a process before this one die where it would sync, after so many times."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    left = iter(range(syncs))
+
+    def sync_or_die(fd, sync=os.fsync):
+        if next(left, None) is None:
+            os._exit(1)
+        sync(fd)
+
+    os.fsync = os.fdatasync = sync_or_die
+    with leftoff.open(place, durability=durability) as journal:
+        journal.run(RUN).cursor("first").advance(0)
+        os._exit(0)
+
+
 def insist(journal, error):
     """Try to go on with a journal that has refused to, and end."""
     tell("refused", type(error).__name__)
@@ -153,7 +172,9 @@ def main(suffix, durability, without, *places):
 def work(folder, name, durability, seed, *, insists):
     """Open the journal a few times, and use it each time in another way."""
     rng = random.Random(seed)
-    place = str(Path(folder, name))
+    place = f"{folder}/{name}"
+    if seed % 2 and not insists:
+        begin_and_die(place, durability, rng.randrange(4))
     for part in range(rng.randint(2, 4)):
         with leftoff.open(place, durability=durability) as journal:
             try:
@@ -224,6 +245,9 @@ NEEDED = {
     "jsonl_owner.py _sync_on sync_file 0": "process",  # what the next lines say is synced
     "jsonl.py _recover sync_file 0": "power",  # the header
     "jsonl.py _recover sync_directory 0": "power",
+    "jsonl.py _recover sync_file 2": "process",  # what a process that died left, and the next lines call synced
+    "segments.py _create sync_directory 0": "power",
+    "segments.py _make_header sync_file 0": "power",
     "sqlite_owner.py __init__ sync_directory 0": "power",
     "sync.py put_in_place sync_file 0": "power",
     "sync.py put_in_place sync_directory 0": "power",
@@ -232,7 +256,7 @@ NEEDED = {
 
 OTHERS = {
     "jsonl.py _recover sync_file 1": "the next sync of the file covers the cut",
-    "jsonl.py _recover sync_file 2": "needs a process that died before; tests/journal has it",
+    "segments.py _make_header sync_directory 0": "the first segment's own name is synced in the same directory",
     "jsonl_owner.py close sync_file 0": "what 'process' has not promised yet",
     "sync.py keep_aside sync_file 0": "what was cut off was never acknowledged",
     "sync.py keep_aside sync_directory 0": "what was cut off was never acknowledged",

@@ -15,14 +15,16 @@ from tests.crash.surveys import JUDGES, Task, judge_workloads, recording_of
 PARTS = 4
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 TOGETHER = 6  # workloads in one recorded program
-IMAGES = {"jsonl": 260, "db": 250}  # so many different disks of each workload; there are more of most
+IMAGES = 250  # so many different disks of each workload; most have more
 WORKLOADS = {
     ("jsonl", "power"): 114,
-    ("jsonl", "process"): 60,
-    ("db", "power"): 36,
+    ("jsonl", "process"): 54,
+    ("segments", "power"): 18,
+    ("segments", "process"): 12,
+    ("db", "power"): 18,
     ("db", "process"): 12,
 }
-"""How many workloads of each store at each durability: 222, and 50,000 disks, in the smaller count."""
+"""How many workloads of each store at each durability: 228, and 50,000 disks, in the smaller count."""
 
 every_store = pytest.mark.parametrize("suffix", list(recorded.PLACES))
 
@@ -50,7 +52,7 @@ def seeds_of(rng, number):
 def test_power_failure_at_any_instant(executor, rng, times):
     """No disk that a power failure can leave is damaged, and each holds all that was acknowledged, or synced."""
     tasks = [
-        Task(suffix, durability, seeds, IMAGES[suffix])
+        Task(suffix, durability, seeds, IMAGES)
         for (suffix, durability), number in WORKLOADS.items()
         for seeds in seeds_of(rng, number * times)
     ]
@@ -70,28 +72,28 @@ def test_every_sync_is_known():
 
 
 @pytest.mark.parametrize("without", list(recorded.WITHOUT))
-def test_every_sync_is_needed(cut, tmp_path, rng, without):
+def test_every_sync_is_needed(cut, quick, rng, without):
     """With any sync left out that an acknowledgement rests on, the same survey finds a loss or damage."""
-    suffix = "db" if "sqlite" in without.lower() else "jsonl"
+    suffix = "db" if "sqlite" in without.lower() else "segments" if "segments" in without else "jsonl"
     durability = recorded.NEEDED.get(without, "power")
     judge = JUDGES[durability]
     for number in range(60):  # one in four workloads shows it; twelve in a row once did not
         seed = rng.getrandbits(32)
-        recording = recording_of(tmp_path / str(number), suffix, durability, seed, without)
+        recording = recording_of(quick / str(number), suffix, durability, seed, without)
         if without.startswith("sqlite_owner.py"):
             recording = with_failing_sync_of_sqlite(recording)
-        findings = cut(recording, judge, images=IMAGES[suffix], seed=seed)
+        findings = cut(recording, judge, images=IMAGES, seed=seed)
         if findings.wrong:
             assert findings.wrong[0].what.startswith(("lost", "damaged", "rows")), findings
             return
     pytest.fail(f"nothing is wrong without {without}")
 
 
-def test_sqlites_own_sync_of_the_directory_may_fail(cut, tmp_path, rng):
+def test_sqlites_own_sync_of_the_directory_may_fail(cut, quick, rng):
     """SQLite ignores it when its own sync of the directory fails; ours comes before the first acknowledgement."""
     seed = rng.getrandbits(32)
-    recording = with_failing_sync_of_sqlite(recording_of(tmp_path / "work", "db", "power", seed))
-    findings = cut(recording, judges.judge, images=IMAGES["db"], seed=seed)
+    recording = with_failing_sync_of_sqlite(recording_of(quick / "work", "db", "power", seed))
+    findings = cut(recording, judges.judge, images=IMAGES, seed=seed)
     assert [wrong for wrong in findings.wrong if wrong.what.startswith("lost")] == []
 
 
@@ -103,14 +105,14 @@ def with_failing_sync_of_sqlite(recording):
 
 
 @every_store
-def test_a_failed_sync_ends_it(cut, tmp_path, rng, suffix):
+def test_a_failed_sync_ends_it(cut, quick, rng, suffix):
     """Whichever sync fails, the journal refuses further work, syncs no more and loses nothing that was acknowledged."""
     refused = 0
     for failing in range(1, 16):
         seed = rng.getrandbits(32)
         inject = f"fdatasync:error=EIO:when={failing}"
         recording = recording_of(
-            tmp_path / str(failing), suffix, "power", seed, "insist", inject=inject, codes=(0, 1, 3)
+            quick / str(failing), suffix, "power", seed, "insist", inject=inject, codes=(0, 1, 3)
         )
         operations = recording.operations
         told = [operation.name for operation in operations if operation.kind == "told"]

@@ -142,9 +142,9 @@ for folder in {[str(folder) for folder in folders]!r}:
     ("statement", "call"),
     [
         ("os.truncate(f + '/a', 0)", "truncate"),
-        ("os.link(f + '/a', f + '/b')", "link"),
+        ("os.symlink(f + '/a', f + '/b')", "symlink"),
         ("os.dup(os.open(f + '/a', os.O_RDWR))", "fcntl"),
-        ("import mmap; mmap.mmap(os.open(f + '/a', os.O_RDWR), 1)", "mmap"),
+        ("import mmap; mmap.mmap(os.open(f + '/a', os.O_RDWR), 1)", "fcntl"),  # Python duplicates the descriptor first
         ("os.rename(f + '/a', '/dev/shm/never')", "rename"),
     ],
 )

@@ -14,11 +14,11 @@ from leftoff.testing.power_disk import FOLDER, Operation, parent
 
 _UNDERSTOOD: Final = (
     "openat close write pwrite64 lseek ftruncate fsync fdatasync ?rename ?renameat ?renameat2 ?unlink unlinkat"
-    " ?mkdir mkdirat ?dup2 dup3 clone ?clone3 ?fork ?vfork execve fcntl"
+    " ?link linkat ?mkdir mkdirat ?dup2 dup3 clone ?clone3 ?fork ?vfork execve fcntl"
 )
 _REFUSED: Final = (
     "writev pwritev pwritev2 ?truncate fallocate sync_file_range copy_file_range sendfile splice dup"
-    " ?link linkat ?symlink symlinkat ?rmdir ?open ?creat"
+    " ?symlink symlinkat ?rmdir ?open ?creat"
 )
 CALLS: Final = ",".join(f"{_UNDERSTOOD} {_REFUSED} mmap".split())
 """What strace is to trace; a question mark stands before what not every machine has."""
@@ -171,6 +171,8 @@ class Reader:
             self._take_open(call, name, table)
         elif call.name.startswith("rename"):
             self._take_rename(call, names)
+        elif call.name.startswith("link"):
+            self._take_link(call, names)
         elif call.name.startswith("unlink") and name is not None and not name.endswith("/"):
             self._add_name(call, "unlink", name)
             self._names.pop(name, None)
@@ -195,6 +197,14 @@ class Reader:
         if "O_TRUNC" in call.arguments and self._sizes[file]:
             self._sizes[file] = 0
             self._add(call, "truncate", file=file)
+
+    def _take_link(self, call: Call, names: Sequence[str | None]) -> None:
+        source, target = names
+        if source is None or target is None:
+            self._refuse(call)
+            return
+        self._names[target] = self._names[source]
+        self._add_name(call, "link", target, file=self._names[target])
 
     def _take_rename(self, call: Call, names: Sequence[str | None]) -> None:
         source, target = names
