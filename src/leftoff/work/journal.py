@@ -181,9 +181,7 @@ class Journal:
                 run.settle(error)
         finally:
             self._closed = True
-            for run in self._runs.values():
-                run.release()
-            self.store.close()
+            self.store.close()  # with it every owner: SQLite's must close behind the readers
 
     # -- for the runs --------------------------------------------------------------------------------------------
 
