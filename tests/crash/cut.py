@@ -22,7 +22,7 @@ def main(folder, suffix, durability, seed, items):
         naive(Path(folder, "work.txt"), keys)
         return
     rng = random.Random(int(seed))
-    plan = recorded.Plan(str(Path(folder, recorded.PLACES[suffix])), durability, int(seed), 0, rng)
+    plan = recorded.Plan(f"{folder}/{recorded.PLACES[suffix]}", durability, int(seed), 0, rng)
     plan.items, plan.seconds = keys, 0.001
     with leftoff.open(plan.place, durability=durability) as journal:
         loop = rng.choice((recorded.each, recorded.batches, recorded.in_map))

@@ -30,7 +30,7 @@ def judge_process(folder, told):
 def find(folder):
     """Return the journal in a folder, None where there is none."""
     places = (f"{folder}/{name}" for name in recorded.PLACES.values())  # as text: a directory ends with a slash
-    return next((place for place in places if os.path.exists(place)), None)
+    return next((place for place in places if Path(place).exists()), None)
 
 
 class Expected:
@@ -158,10 +158,26 @@ def judge_lying(folder, told):
     return f"invented: {sorted(invented)}" if invented else None
 
 
+def judge_two(folder, told):
+    """Judge a journal on which two processes worked, each on a run of its own."""
+    expected = {line.key for line in told}
+    place = find(folder)
+    done = set()
+    if place is not None:
+        try:
+            with leftoff.open(place) as journal:
+                if damage := journal.verify():
+                    return f"damaged: {damage}"
+                done = {key for run in ("parent", "child") for key in journal.run(run).keys("done")}
+        except leftoff.LeftoffError as error:
+            return f"damaged: {error}"
+    return f"lost: {sorted(expected - done)}" if expected - done else None
+
+
 def contents(folder):
-    """Return what all files hold, SQLite's shared memory apart."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm"))
-    return {path: path.read_bytes() for path in paths}
+    """Return what all files hold, without what SQLite makes to read: its shared memory, and an empty log."""
+    whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path: data for path, data in whole.items() if data and not path.name.endswith("-shm")}
 
 
 def len_of(path):

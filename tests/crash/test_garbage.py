@@ -71,7 +71,8 @@ def journal_of(quick):
         folder.mkdir()
         with leftoff.open(f"{folder}/{recorded.PLACES[suffix]}") as journal:
             run = journal.run(recorded.RUN)
-            for outcome in run.map(lambda key: recorded.value_of(key, 700), [f"item-{number}" for number in range(60)], progress=False):
+            keys = [f"item-{number}" for number in range(60)]
+            for outcome in run.map(lambda key: recorded.value_of(key, 700), keys, progress=False):
                 assert outcome.error is None
             return folder, judges.state(journal)
 

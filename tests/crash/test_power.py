@@ -3,11 +3,12 @@
 import functools
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from leftoff.testing.power import Findings, survey
+from leftoff.testing.power import Findings, record, survey
 from leftoff.testing.power_disk import FOLDER
 from tests.crash import judges, recorded
 from tests.crash.surveys import JUDGES, Task, judge_workloads, recording_of
@@ -50,7 +51,7 @@ def seeds_of(rng, number):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("times", TIMES)
 def test_power_failure_at_any_instant(executor, rng, times):
-    """No disk that a power failure can leave is damaged, and each holds all that was acknowledged, or synced."""
+    """No disk that a power failure can leave (failure modes 1, 2, 3, 24) is damaged or lacks what was acknowledged."""
     tasks = [
         Task(suffix, durability, seeds, IMAGES)
         for (suffix, durability), number in WORKLOADS.items()
@@ -111,9 +112,7 @@ def test_a_failed_sync_ends_it(cut, quick, rng, suffix):
     for failing in range(1, 16):
         seed = rng.getrandbits(32)
         inject = f"fdatasync:error=EIO:when={failing}"
-        recording = recording_of(
-            quick / str(failing), suffix, "power", seed, "insist", inject=inject, codes=(0, 1, 3)
-        )
+        recording = recording_of(quick / str(failing), suffix, "power", seed, "insist", inject=inject, codes=(0, 1, 3))
         operations = recording.operations
         told = [operation.name for operation in operations if operation.kind == "told"]
         assert "refused JournalInDoubt" not in told or "not refused" not in told
@@ -125,3 +124,40 @@ def test_a_failed_sync_ends_it(cut, quick, rng, suffix):
         findings = cut(recording, judges.judge, images=100, seed=seed)
         assert not findings.wrong, f"sync {failing} failed, workload {seed}: {findings}"
     assert refused, "no commit was hit"
+
+
+@every_store
+def test_a_folder_that_cannot_be_synced(cut, quick, rng, suffix):
+    """While its folder cannot be synced (failure mode 23) a journal acknowledges nothing new, and says why."""
+    seed = rng.getrandbits(32) & ~1  # an even one: nobody was there before
+    for failing in range(1, 5):
+        inject = f"fsync:error=EIO:when={failing}"  # of files it is fdatasync
+        recording = recording_of(quick / str(failing), suffix, "power", seed, inject=inject, codes=(0, 1))
+        told = [line.word for line in recording.told(len(recording.operations))]
+        assert failing > 1 or told == ["folder"], told
+        findings = cut(recording, judges.judge, images=60, seed=seed)
+        assert not findings.wrong, f"sync {failing} of a folder failed, workload {seed}: {findings}"
+    with pytest.raises(RuntimeError, match=r"DurabilityUnavailable: the directory .* cannot be synced"):
+        recording_of(quick / "again", suffix, "power", seed, inject="fsync:error=EIO:when=1")
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in recorded.PLACES if suffix != "jsonl"])  # it has one writer
+def test_two_processes_on_one_journal(cut, quick, rng, suffix):
+    """What two processes were told of their runs of one journal is there after a power failure at any instant."""
+    program = [sys.executable, "-c", TWO, f"{quick}/{recorded.PLACES[suffix]}"]
+    findings = cut(record(program, quick), judges.judge_two, images=IMAGES, seed=rng.getrandbits(32))
+    assert not findings.wrong, findings
+    assert findings.images > IMAGES // 2
+
+
+TWO = """
+import os, sys, leftoff
+from leftoff.testing.power import tell
+child = os.fork()
+run = "parent" if child else "child"
+with leftoff.open(sys.argv[1]) as journal:
+    for outcome in journal.run(run).map(str, [f"{run}-{number}" for number in range(8)], progress=False):
+        tell("acknowledged", outcome.key)
+if child:
+    os.waitpid(child, 0)
+"""

@@ -13,7 +13,7 @@ from tests.crash import cut, judges, recorded
 from tests.crash.surveys import ENVIRONMENT
 
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
-CUTS = 6  # of one journal
+CUTS = 4  # of one journal
 ITEMS = 60
 
 
