@@ -121,7 +121,7 @@ def test_a_failed_sync_ends_it(cut, quick, rng, suffix):
             (failed,) = (number for number, operation in enumerate(operations) if operation.kind == "failed")
             later = [operation for operation in operations[failed:] if operation.kind == "sync"]
             assert operations[failed].file not in {sync.file for sync in later}, "the sync was tried again"
-        findings = cut(recording, judges.judge, images=100, seed=seed)
+        findings = cut(recording, judges.judge, images=40, seed=seed)
         assert not findings.wrong, f"sync {failing} failed, workload {seed}: {findings}"
     assert refused, "no commit was hit"
 
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_synced(cut, quick, rng, suffix):
         recording = recording_of(quick / str(failing), suffix, "power", seed, inject=inject, codes=(0, 1))
         told = [line.word for line in recording.told(len(recording.operations))]
         assert failing > 1 or told == ["folder"], told
-        findings = cut(recording, judges.judge, images=60, seed=seed)
+        findings = cut(recording, judges.judge, images=40, seed=seed)
         assert not findings.wrong, f"sync {failing} of a folder failed, workload {seed}: {findings}"
     with pytest.raises(RuntimeError, match=r"DurabilityUnavailable: the directory .* cannot be synced"):
         recording_of(quick / "again", suffix, "power", seed, inject="fsync:error=EIO:when=1")

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,37 @@ def test_a_loss_on_a_real_file_system_is_seen(disk, rng):
     path = disk.folder / "work.txt"
     found = set(path.read_text().splitlines()) if path.exists() else set()
     assert keys_of(told, "acknowledged") - found, "nothing was lost"
+
+
+def test_nothing_is_left_behind_a_failure(disk):
+    """However a block ends, nothing is mounted, no loop device is in use, and the file is gone."""
+    with pytest.raises(ZeroDivisionError), FileSystem(disk.kind) as other:
+        place = str(other.folder.parent)
+        other.cut()
+        raise ZeroDivisionError
+    assert not Path(place).exists()
+    assert place not in Path("/proc/mounts").read_text()
+    assert place not in subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_program_that_fails_by_itself_is_an_error(disk):
+    """A program that ended badly before the power was cut tells nothing of power cuts: what it said is the error."""
+    with pytest.raises(RuntimeError, match=r"(?s)ended with 3.*what it said"):
+        cut_power(
+            disk, [sys.executable, "-c", "import sys; print('what it said', file=sys.stderr); sys.exit(3)"], lines=1
+        )
+    (disk.folder / "written").write_text("the power is still there")
+
+
+def test_where_it_cannot_run_it_says_why(monkeypatch):
+    """Another user than root, a missing program and an unknown file system are told by name."""
+    with pytest.raises(ValueError, match="'btrfs' is none of ext4, xfs"):
+        FileSystem("btrfs")
+    why_not.cache_clear()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert why_not("xfs") == "to mount an xfs takes root"
+    why_not.cache_clear()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", "")
+    assert why_not("xfs") == "not installed: mount xfsprogs"
+    why_not.cache_clear()

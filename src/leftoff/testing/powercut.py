@@ -169,7 +169,10 @@ def cut_power(
         try:
             while len(told) < lines and (line := _read(output)):
                 told.append(line)
-            ended = len(told) < lines and program.wait()
+            if len(told) < lines and program.wait():
+                errors.seek(0)
+                said = errors.read().decode("utf-8", "replace")
+                raise RuntimeError(f"the program ended with {program.returncode}:\n{said}")
             disk.cut(flush_log=flush_log)
         finally:
             program.kill()
@@ -177,9 +180,6 @@ def cut_power(
             with output:
                 while line := _read(output):
                     told.append(line)
-        if ended:
-            errors.seek(0)
-            raise RuntimeError(f"the program ended with {ended}:\n{errors.read().decode('utf-8', 'replace')}")
     disk.restore()
     return told
 
