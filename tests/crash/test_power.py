@@ -22,10 +22,10 @@ WORKLOADS = {
     ("jsonl", "process"): 54,
     ("segments", "power"): 18,
     ("segments", "process"): 12,
-    ("db", "power"): 18,
+    ("db", "power"): 12,
     ("db", "process"): 12,
 }
-"""How many workloads of each store at each durability: 228, and 50,000 disks, in the smaller count."""
+"""How many workloads of each store at each durability: 222, and 50,000 disks, in the smaller count."""
 
 every_store = pytest.mark.parametrize("suffix", list(recorded.PLACES))
 
