@@ -57,7 +57,10 @@ class Call(NamedTuple):
 
 
 def calls(lines: Iterable[str]) -> list[Call]:
-    """Return the calls in the order in which they began, the two halves of each brought together."""
+    """Return the calls, the two halves of each brought together, in the order in which they took effect.
+
+    That is where each began, but for opening what is there already: another process may have made it meanwhile.
+    """
     halves: dict[str, tuple[int, str]] = {}
     found = []
     for number, line in enumerate(lines):
@@ -77,7 +80,12 @@ def calls(lines: Iterable[str]) -> list[Call]:
             injected = "INJECTED" in whole[4]
             if result >= 0 or injected:
                 found.append(Call(began, number, whole[1], whole[2], result, result < 0, int(thread)))
-    return _by_process(sorted(found))
+    return _by_process(sorted(found, key=_takes_effect))
+
+
+def _takes_effect(call: Call) -> int:
+    finds = call.name == "openat" and "O_CREAT" not in call.arguments
+    return call.ended if finds else call.began
 
 
 def _by_process(found: Sequence[Call]) -> list[Call]:
@@ -121,6 +129,8 @@ class Reader:
         self._operations.append(Operation(kind, call.began, call.ended, call=call.name, **fields))  # type: ignore[arg-type]
 
     def _add_name(self, call: Call, kind: str, name: str, **fields: object) -> None:
+        if parent(name) not in self._names:  # another process is about to return from making it
+            self._make_folder(call, parent(name))
         self._add(call, kind, name=name, folder=self._names[parent(name)], **fields)
 
     def _inside(self, path: bytes) -> str | None:
@@ -177,11 +187,14 @@ class Reader:
             self._add_name(call, "unlink", name)
             self._names.pop(name, None)
         elif call.name.startswith("mkdir") and name is not None:
-            name = f"{name.rstrip('/')}/"
-            self._names[name] = self._new()
-            self._add_name(call, "mkdir", name, file=self._names[name])
+            self._make_folder(call, f"{name.rstrip('/')}/")
         else:
             self._refuse(call)
+
+    def _make_folder(self, call: Call, name: str) -> None:
+        if name not in self._names:
+            self._names[name] = self._new()
+            self._add_name(call, "mkdir", name, file=self._names[name])
 
     def _new(self) -> int:
         number = len(self._sizes) + 1
