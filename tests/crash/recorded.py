@@ -1,9 +1,9 @@
 """The program whose calls are recorded: uses of leftoff chosen by a seed, which tell what was acknowledged.
 
-    recorded.py FOLDER SUFFIX DURABILITY SEED [WITHOUT | insist]
+    recorded.py SUFFIX DURABILITY WITHOUT FOLDER SEED [FOLDER SEED ...]
 
-WITHOUT names a sync that is left out, one that an acknowledgement rests on: that must be found. With ``insist`` the
-program goes on with a journal that has refused to.
+WITHOUT, if not empty, names a sync that is left out, one that an acknowledgement rests on: that must be found. With
+``insist`` the program goes on with a journal that has refused to.
 """
 
 import ast
@@ -20,6 +20,8 @@ from leftoff.journal import sqlite, sqlite_file, sync
 from leftoff.testing.power import tell
 
 PRODUCT = Path(leftoff.__file__).parent
+PLACES = {"jsonl": "work.jsonl", "db": "work.db", "segments": "work/"}
+"""Where each embedded store keeps its journal: what the tests call it, and its name in the folder."""
 RUN = "work, under a name so long that the first commit fills more than the first sector of its file"
 TEXT = "αβγ-lorem ipsum "  # two bytes and one
 
@@ -78,7 +80,7 @@ class Plan:
     """What one part of the program works on."""
 
     def __init__(self, place, durability, seed, part, rng):
-        self.tables, self.seed, self.rng = place.endswith(".db"), seed, rng
+        self.place, self.tables, self.seed, self.rng = place, place.endswith(".db"), seed, rng
         self.seconds = 0.02 if durability == "process" else 0  # of work on an item: syncs come in between
         self.items = [f"item-{part}-{number}" for number in range(rng.randint(2, 7))]
 
@@ -127,6 +129,25 @@ def use(run, plan, part):
     small_parts(run, part)
 
 
+def begin_and_die(place, durability, syncs):
+    """Let a process before this one die where it would sync, after so many times."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    left = iter(range(syncs))
+
+    def sync_or_die(fd, sync=os.fsync):
+        if next(left, None) is None:
+            os._exit(1)
+        sync(fd)
+
+    os.fsync = os.fdatasync = sync_or_die
+    with leftoff.open(place, durability=durability) as journal:
+        journal.run(RUN).cursor("first").advance(0)
+        os._exit(0)
+
+
 def insist(journal, error):
     """Try to go on with a journal that has refused to, and end."""
     tell("refused", type(error).__name__)
@@ -139,19 +160,27 @@ def insist(journal, error):
     os._exit(3)
 
 
-def main(folder, suffix, durability, seed, without=""):
-    """Open the journal a few times, and use it each time in another way."""
+def main(suffix, durability, without, *places):
+    """Work in one folder after the other."""
     if without in WITHOUT:
         WITHOUT[without]()
-    seed = int(seed)
+    for folder, seed in zip(places[::2], places[1::2], strict=True):
+        tell("folder", folder)
+        work(folder, PLACES[suffix], durability, int(seed), insists=without == "insist")
+
+
+def work(folder, name, durability, seed, *, insists):
+    """Open the journal a few times, and use it each time in another way."""
     rng = random.Random(seed)
-    place = str(Path(folder, f"work.{suffix}"))
+    place = f"{folder}/{name}"
+    if seed % 2 and not insists:
+        begin_and_die(place, durability, rng.randrange(4))
     for part in range(rng.randint(2, 4)):
         with leftoff.open(place, durability=durability) as journal:
             try:
                 use(journal.run(RUN), Plan(place, durability, seed, part, rng), part)
             except leftoff.JournalError as error:
-                if without != "insist":
+                if not insists:
                     raise
                 insist(journal, error)
         if durability == "power":
@@ -216,6 +245,9 @@ NEEDED = {
     "jsonl_owner.py _sync_on sync_file 0": "process",  # what the next lines say is synced
     "jsonl.py _recover sync_file 0": "power",  # the header
     "jsonl.py _recover sync_directory 0": "power",
+    "jsonl.py _recover sync_file 2": "process",  # what a process that died left, and the next lines call synced
+    "segments.py _create sync_directory 0": "power",
+    "segments.py make_header sync_file 0": "power",
     "sqlite_owner.py __init__ sync_directory 0": "power",
     "sync.py put_in_place sync_file 0": "power",
     "sync.py put_in_place sync_directory 0": "power",
@@ -224,7 +256,10 @@ NEEDED = {
 
 OTHERS = {
     "jsonl.py _recover sync_file 1": "the next sync of the file covers the cut",
-    "jsonl.py _recover sync_file 2": "needs a process that died before; tests/journal has it",
+    "segments.py make_header sync_directory 0": "the first segment's own name is synced in the same directory",
+    "segments_copying.py appearing_directory sync_file 0": "of a copy: the recorded program makes none",
+    "segments_copying.py appearing_directory sync_directory 0": "of a copy: the recorded program makes none",
+    "segments_copying.py appearing_directory sync_directory 1": "of a copy: the recorded program makes none",
     "jsonl_owner.py close sync_file 0": "what 'process' has not promised yet",
     "sync.py keep_aside sync_file 0": "what was cut off was never acknowledged",
     "sync.py keep_aside sync_directory 0": "what was cut off was never acknowledged",

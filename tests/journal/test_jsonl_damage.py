@@ -42,7 +42,7 @@ def asides(path: Path) -> list[bytes]:
 
 @BOTH
 def test_every_flipped_bit_is_refused(path, durability, unsynced):
-    """Each bit of a small journal, flipped alone, makes opening raise, and nothing is written."""
+    """Each bit of a small journal, flipped alone (failure mode 5), makes opening raise, and nothing is written."""
     small_journal(path, durability)
     whole = path.read_bytes()
     accepted = []
@@ -93,7 +93,7 @@ def test_damage_names_the_place(path, durability, unsynced):
 
 @BOTH
 def test_a_cut_at_any_byte_loses_what_was_cut(path, durability, unsynced):
-    """A clean prefix remains; recovery removes just its incomplete last commit, and keeps that aside."""
+    """A clean prefix remains (failure mode 1); recovery keeps its incomplete last commit aside, and removes no more."""
     ends = small_journal(path, durability)
     whole, all_entries = path.read_bytes(), entries(path, durability)
     counts = [len(entries_before(path, whole[:end], durability)) for end in ends]

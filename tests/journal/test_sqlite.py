@@ -432,7 +432,7 @@ print("whole")
     assert said.stdout == "whole\n", said.stderr
 
 
-def test_a_closed_journal_is_one_file_and_copies_whole(tmp_path: Path) -> None:
+def test_a_closed_store_is_one_file_and_copies_whole(tmp_path: Path) -> None:
     """Closing empties the log into the database, so that the file alone is the journal."""
     make(tmp_path / "a.db")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.db", "a.db.lock"]

@@ -254,12 +254,12 @@ class JsonlStore:
         """Check the file once more under the lock; complete an interrupted creation, cut a torn tail."""
         start = read_header(os.pread(fd, BLOCK, 0), self.url)
         if start is None:
+            sync_directory(self.path.parent)  # first: who finds a header goes on, though its writer may have died here
             os.ftruncate(fd, 0)
             journal_id, created = secrets.token_hex(8), time_text(time.time())
             write_all(fd, make_header(journal_id, created))
             try:
                 sync_file(fd)
-                sync_directory(self.path.parent)
             except BaseException:
                 with suppress(OSError):  # the error that came first tells more
                     os.ftruncate(fd, 0)  # else the next try would believe a header that may never reach the disk

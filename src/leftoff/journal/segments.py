@@ -17,7 +17,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from heapq import merge
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -322,12 +322,11 @@ class SegmentsStore:
         try:
             if not self._id and not self.exists():
                 self._look()  # which refuses what holds something else
-                if not os.path.isdir(self.path):
+                with suppress(FileExistsError):  # somebody was quicker, and may have died since
                     os.mkdir(self.path, 0o700)
-                    sync_directory(self.path.parent)
-                make_header(self.path)
-        except FileExistsError:
-            return  # somebody was quicker
+                sync_directory(self.path.parent)  # first: who finds a header takes the directory for durable
+                with suppress(FileExistsError):
+                    make_header(self.path)
         except DurabilityUnavailable:
             raise
         except OSError as error:

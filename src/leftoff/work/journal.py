@@ -31,8 +31,8 @@ def open(place: str | os.PathLike[str], *, durability: Durability = "power", cre
 
     place: ``*.jsonl`` (JSON Lines), ``*.db`` or ``*.sqlite`` (SQLite), ``progress/`` (a directory with one JSON Lines
     file for each writer), ``postgresql://…`` or ``memory:``; durability: ``"power"`` (what is done has survived a power
-    failure) or ``"process"`` (survives kill -9 and out of memory; a power failure may cost milliseconds of work);
-    create: False raises `JournalMissing` where there is no journal yet.
+    failure) or ``"process"`` (survives kill -9 and out of memory; a power failure may cost milliseconds of work, in
+    SQLite what its log holds, about 4 MB); create: False raises `JournalMissing` where there is no journal yet.
 
     Raises NotAJournal, JournalTooNew, JournalDamaged, JournalReadOnly and UsageError.
     """
@@ -181,11 +181,7 @@ class Journal:
                 run.settle(error)
         finally:
             self._closed = True
-            try:
-                self.store.close()  # first: it knows in which order SQLite's connections must close to empty the log
-            finally:
-                for run in self._runs.values():
-                    run.release()
+            self.store.close()  # with it every owner: SQLite's must close behind the readers
 
     # -- for the runs --------------------------------------------------------------------------------------------
 

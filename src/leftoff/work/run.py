@@ -334,9 +334,3 @@ class Run:
         """Settle what an earlier loop left: an exception that nobody caught since then was its end."""
         latest = uncaught()
         self.settle(latest if latest is not self._seen else None)
-
-    def release(self) -> None:
-        """Give the run up."""
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.release()
