@@ -54,6 +54,8 @@ class Guarded(sqlite3.Connection):
 
 
 def _keep_from_closing_in_child() -> None:
+    if not _alive:
+        return  # importing ctypes takes longer than the fork itself
     import ctypes
 
     for connection in list(_alive):

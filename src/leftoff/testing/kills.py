@@ -1,7 +1,7 @@
 """Kill a program at chosen instants, and count from outside what it lost and what it did twice.
 
 1. Death is SIGKILL: from outside, after so many seconds or when the program asks for it, or from inside, at a
-   numbered boundary (`kills_switch`).
+   numbered boundary (`kills_switch`) or before a numbered line of Python (`kills_lines`).
 2. What happened is told by a `Ledger`: a file apart from the journal, to which the program appends each line by one
    `write`, which a SIGKILL cannot tear. The switch does not count it.
 3. A program is a function of a Python file, run in a fork of a process that has it imported (`ForkServer`).
@@ -26,16 +26,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, final
 
+from leftoff.testing.kills_lines import OURS, choose
 from leftoff.testing.kills_server import ask_for_kill, raw_write, tell_begun
 from leftoff.testing.kills_switch import Switch, die
 
-__all__ = ["Count", "End", "ForkServer", "Ledger", "Line", "ask_for_kill", "count", "die", "read_ledger"]
+__all__ = ["Count", "End", "ForkServer", "Ledger", "Line", "ask_for_kill", "choose", "count", "die", "read_ledger"]
 
 
 class Ledger:
@@ -115,12 +116,14 @@ def count(lines: Iterable[Line]) -> Count:
 class End(NamedTuple):
     """Be how a program ended: its exit code (-9 for SIGKILL), after how many seconds, and what it printed.
 
-    ``calls`` is how many calls were counted: its boundaries are ``range(2 * calls)``.
+    ``calls`` is how many calls were counted: its boundaries are ``range(2 * calls)``. ``lines`` is how many lines were
+    counted, where a line or a record was asked for.
     """
 
     code: int
     seconds: float
     calls: int
+    lines: int
     output: str
 
     @property
@@ -146,15 +149,24 @@ class ForkServer:
         *arguments: Any,
         after: float | None = None,
         boundary: int | None = None,
+        line: int | None = None,
+        sent: int = signal.SIGKILL,
+        inside: Sequence[str] = OURS,
+        record: str | os.PathLike[str] | None = None,
         limit: float = 60.0,
     ) -> End:
         """Run a function until its end or its death.
 
         arguments: what JSON can hold; after: seconds from its first line in a ledger until it is killed, so that a slow
-        start moves no instant; boundary: where it is killed; limit: seconds after which TimeoutError is raised, with
-        the stacks of all its threads.
+        start moves no instant; boundary: where it is killed; line: the number of the line before which it gets the
+        signal ``sent``, counted in files whose paths begin as one of ``inside`` (default: leftoff's journal and work);
+        record: a new file for the places of these lines; limit: seconds after which TimeoutError is raised, with the
+        stacks of all its threads.
         """
-        request = {"function": function, "arguments": arguments, "after": after, "boundary": boundary, "limit": limit}
+        request = {
+            "function": function, "arguments": arguments, "after": after, "boundary": boundary, "line": line,
+            "sent": int(sent), "inside": list(inside), "record": record and os.fspath(record), "limit": limit,
+        }  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request).encode() + b"\n")

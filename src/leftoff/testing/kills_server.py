@@ -20,7 +20,8 @@ import time
 from types import ModuleType
 from typing import Any, NoReturn
 
-from leftoff.testing.kills_switch import BOARD, Switch
+from leftoff.testing.kills_lines import LineSwitch
+from leftoff.testing.kills_switch import BOARD, CALLS, LINES, Switch
 
 raw_write = os.write
 """`os.write` as it was before a switch was armed."""
@@ -52,7 +53,7 @@ def serve(program: str, output: str) -> int:
     gc.freeze()
     while line := _read_line(requests):
         request = json.loads(line)
-        board = mmap.mmap(-1, BOARD.size)
+        board = mmap.mmap(-1, LINES + BOARD.size)
         watch, report = os.pipe()
         began = time.monotonic()
         pid = os.fork()
@@ -60,17 +61,25 @@ def serve(program: str, output: str) -> int:
             for fd in (requests, answers, watch):
                 os.close(fd)
             _become(report, output, request["limit"])
-            Switch(request["boundary"], board).arm()
+            _arm(request, board)
             getattr(module, request["function"])(*request["arguments"])
             return 0
         os.close(report)
         hung = _attend(pid, watch, requests, began, request)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(watch)
-        (calls,) = BOARD.unpack_from(board, 0)
-        reply = {"code": code, "seconds": time.monotonic() - began, "calls": calls, "hung": hung}
+        reply = {"code": code, "seconds": time.monotonic() - began, "hung": hung}
+        for name, at in (("calls", CALLS), ("lines", LINES)):
+            (reply[name],) = BOARD.unpack_from(board, at)
         os.write(answers, json.dumps(reply).encode() + b"\n")
     return 0
+
+
+def _arm(request: dict[str, Any], board: mmap.mmap) -> None:
+    Switch(request["boundary"], board).arm()
+    if request["line"] is not None or request["record"] is not None:
+        lines = {name: request[name] for name in ("line", "sent", "inside", "record")}
+        LineSwitch(**lines, board=board).arm()
 
 
 def _load(program: str) -> ModuleType:
@@ -115,5 +124,5 @@ def _attend(pid: int, watch: int, requests: int, began: float, request: dict[str
         if told == _KILL_ME:
             os.kill(pid, signal.SIGKILL)
             return not ready and not begun
-        if request["after"] is not None:
+        if request["after"] is not None and not begun:
             deadline, begun = time.monotonic() + request["after"], True
