@@ -25,7 +25,7 @@ THIRD_PARTY = {
     "work/progress.py": {"tqdm"},
     "papers/": {"httpx", "lxml"},
     "cli/": {"click"},
-    "testing/": {"click", "httpx", "lxml"},
+    "testing/": {"click", "httpx", "lxml", "pytest"},
 }
 
 

@@ -7,9 +7,7 @@ import psycopg
 
 import leftoff
 from leftoff.testing.kills import read_ledger
-from tests.crash import programs
 from tests.crash.campaign import Campaign
-
 
 ITEMS = 3
 

@@ -59,7 +59,9 @@ def kill_at_lines(servers, rng, folder, count, prepare, items_of):
 
     with ThreadPoolExecutor(2) as executor:
         killed = sum(executor.map(kill_all, (0, 1)))
-    print(f"{killed} kills before {len({places[line] for line, _ in chosen})} of {len(set(places))} lines, {lines} times")
+    print(
+        f"{killed} kills before {len({places[line] for line, _ in chosen})} of {len(set(places))} lines, {lines} times"
+    )
     # A thread comes to its lines as chance has it: the last may not come.
     by_chance = clean.loop == "threads" or clean.durability == "process"
     assert killed == len(chosen) or (by_chance and killed > 0.8 * len(chosen))

@@ -136,12 +136,16 @@ class End(NamedTuple):
 class ForkServer:
     """Start the functions of one Python file, each in a process of its own."""
 
-    def __init__(self, program: Path) -> None:
-        """Start the process to fork from, which imports ``program`` once."""
+    def __init__(self, program: Path, path: Sequence[str] = ()) -> None:
+        """Start the process to fork from, which imports ``program`` once; ``path``: where it finds modules besides."""
         self._output = tempfile.NamedTemporaryFile(prefix="leftoff-kills-")  # noqa: SIM115  # until close()
         start = "import sys; from leftoff.testing.kills_server import serve; sys.exit(serve(*sys.argv[1:]))"
         command = [sys.executable, "-c", start, str(program), self._output.name]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        found = [entry for entry in (*path, os.environ.get("PYTHONPATH", "")) if entry]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
+        )
 
     def run(
         self,
@@ -153,19 +157,23 @@ class ForkServer:
         sent: int = signal.SIGKILL,
         inside: Sequence[str] = OURS,
         record: str | os.PathLike[str] | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        from_start: bool = False,
         limit: float = 60.0,
     ) -> End:
         """Run a function until its end or its death.
 
         arguments: what JSON can hold; after: seconds from its first line in a ledger until it is killed, so that a slow
-        start moves no instant; boundary: where it is killed; line: the number of the line before which it gets the
-        signal ``sent``, counted in files whose paths begin as one of ``inside`` (default: leftoff's journal and work);
-        record: a new file for the places of these lines; limit: seconds after which TimeoutError is raised, with the
-        stacks of all its threads.
+        start moves no instant, or with ``from_start`` from its start; boundary: where it is killed; line: the number of
+        the line before which it gets the signal ``sent``, counted in files whose paths begin as one of ``inside``
+        (default: leftoff's journal and work);
+        record: a new file for the places of these lines; folder: where it runs, by default this process's at the start
+        of this server; limit: seconds after which TimeoutError is raised, with the stacks of all its threads.
         """
         request = {
             "function": function, "arguments": arguments, "after": after, "boundary": boundary, "line": line,
             "sent": int(sent), "inside": list(inside), "record": record and os.fspath(record), "limit": limit,
+            "folder": folder and os.fspath(folder), "from_start": from_start,
         }  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None

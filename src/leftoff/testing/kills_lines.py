@@ -1,7 +1,7 @@
 """Send this process a signal right before a numbered line of Python, in whichever thread comes to it.
 
-Lines are numbered from 0 as they are executed, those of the chosen files alone, so that one that is executed again has a
-number for each time. From Python 3.12 on they are seen by `sys.monitoring`, before by `sys.settrace`.
+Lines are numbered from 0 as they are executed, those of the chosen files alone, so that one that is executed again has
+a number for each time. From Python 3.12 on they are seen by `sys.monitoring`, before by `sys.settrace`.
 """
 
 from __future__ import annotations

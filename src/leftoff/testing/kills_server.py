@@ -61,6 +61,10 @@ def serve(program: str, output: str) -> int:
             for fd in (requests, answers, watch):
                 os.close(fd)
             _become(report, output, request["limit"])
+            if request["folder"] is not None:
+                os.chdir(request["folder"])
+            if request["from_start"]:
+                tell_begun()
             _arm(request, board)
             getattr(module, request["function"])(*request["arguments"])
             return 0
