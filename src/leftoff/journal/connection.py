@@ -92,8 +92,8 @@ class Cursor(sqlite3.Cursor):
         before = connection.admit()
         try:
             call(*arguments)
-        except sqlite3.DatabaseError:
-            connection.explain()
+        except sqlite3.DatabaseError as error:
+            connection.explain(error)
             raise
         finally:
             connection.dismiss(before)
@@ -140,17 +140,19 @@ class Connection(Guarded):
 
     def own(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         """Execute a statement of the owner's; its text must not be one that a user would write."""
-        self.trusted = True
-        try:
-            return self._own_cursor.execute(sql, parameters)
-        finally:
-            self.trusted = False
+        return self._trusting(self._own_cursor.execute, sql, parameters)
 
     def own_many(self, sql: str, rows: Any) -> None:
         """Execute a statement of the owner's for many rows."""
+        self._trusting(self._own_cursor.executemany, sql, rows)
+
+    def _trusting(self, execute: Callable[[str, Any], sqlite3.Cursor], sql: str, given: Any) -> sqlite3.Cursor:
         self.trusted = True
         try:
-            self._own_cursor.executemany(sql, rows)
+            return execute(sql, given)
+        except sqlite3.DatabaseError as error:
+            self.explain(error)
+            raise
         finally:
             self.trusted = False
 
@@ -235,12 +237,14 @@ class Connection(Guarded):
                 f"outside an item every statement commits by itself, so no transaction can be opened here; {_ENDS}"
             )
 
-    def explain(self) -> None:
-        """Raise the reason in words if the statement that just failed was refused by us."""
+    def explain(self, error: sqlite3.DatabaseError) -> None:
+        """Raise the reason in words if the statement that just failed was refused by us, or by a signal's handler."""
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
             kind = TransactionEnded if refusal.endswith(_ENDS) else UsageError
             raise kind(refusal) from None
+        if str(error).endswith(("not authorized", "prohibited")):  # SQLite drops what is raised in `_authorize`
+            raise KeyboardInterrupt("a signal came while SQLite prepared a statement") from error
 
     def _open(self) -> None:
         try:

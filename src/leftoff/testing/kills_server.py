@@ -110,11 +110,17 @@ def _become(report: int, output: str, limit: float) -> None:
     """Make this fork a program of its own: its output goes to a file, and its stacks too, if it hangs."""
     global _report  # noqa: PLW0603  # a process has one
     _report = report
-    os.register_at_fork(after_in_child=lambda: os.close(report))  # else a child of the program would hide its death
+    os.register_at_fork(after_in_child=_let_go)  # else a child of the program would hide its death
     fd = os.open(output, os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     faulthandler.dump_traceback_later(limit * 0.9, file=2)
+
+
+def _let_go() -> None:
+    global _report  # noqa: PLW0603
+    os.close(_report)
+    _report = -1
 
 
 def _attend(pid: int, watch: int, requests: int, began: float, request: dict[str, Any]) -> bool:
