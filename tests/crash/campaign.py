@@ -1,6 +1,7 @@
 """One journal that is killed again and again, with everything that is known of it from outside."""
 
 import json
+import os
 import signal
 import sqlite3
 from contextlib import closing
@@ -13,6 +14,10 @@ IN_FLIGHT = {"each": 1, "map": 1, "threads": programs.WORKERS, "batches": progra
 """The loops, and how many items may be repeated for each kill (P2)."""
 
 
+PLACES = {"jsonl": "work.jsonl", "db": "work.db", "segments": "work/"}
+"""The stores that are files, and a place in each."""
+
+
 class Campaign:
     """Run the program of `programs.py` on one journal, and check what holds after any end of it."""
 
@@ -21,11 +26,12 @@ class Campaign:
     def __init__(self, server, folder, loop, suffix, durability, seconds=0.0):
         folder.mkdir()
         self.server, self.loop, self.durability, self.seconds = server, loop, durability, seconds
-        self.place, self.ledger, self.kills = folder / f"work.{suffix}", folder / "ledger", 0
+        self.folder, self.suffix, self.ledger, self.kills = folder, suffix, folder / "ledger", 0
+        self.place = f"{folder}/{PLACES.get(suffix)}"
 
     def plan(self, items, **more):
         return {
-            "loop": self.loop, "place": str(self.place), "ledger": str(self.ledger), "durability": self.durability,
+            "loop": self.loop, "place": self.place, "ledger": str(self.ledger), "durability": self.durability,
             "items": items, "seconds": self.seconds, "run": self.name, **more,
         }  # fmt: skip
 
@@ -42,7 +48,7 @@ class Campaign:
     @property
     def tables(self):
         """Whether the items write rows."""
-        return self.place.suffix == ".db" and self.loop in IN_FLIGHT
+        return self.suffix == "db" and self.loop in IN_FLIGHT
 
     def finish(self, items, **more):
         """Run the program to its end."""
@@ -85,7 +91,7 @@ class Campaign:
 
     def rows(self):
         """Read what the items wrote, without leftoff."""
-        if not self.place.exists():
+        if not os.path.exists(self.place):
             return {}
         with closing(sqlite3.connect(self.place)) as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'made'").fetchone() is None:

@@ -69,14 +69,14 @@ class Opening(Loop):
     """Go on where a process was killed, and, in JSON Lines, its last line torn."""
 
     def begin(self, items):
-        template = self.place.parent.with_name("opening")
+        template = self.folder.with_name("opening")
         if not template.exists():
-            killed = Loop(self.server, template, "each", self.place.suffix[1:], self.durability)
+            killed = Loop(self.server, template, "each", self.suffix, self.durability)
             assert killed.run(items, fates={items[-1]: "poison"}).killed
-            if self.place.suffix == ".jsonl":
-                with killed.place.open("ab") as file:
+            for lines in template.rglob("*.jsonl"):
+                with lines.open("ab") as file:
                     file.write(b'{"seq":99,"commit":')
-        shutil.copytree(template, self.place.parent, dirs_exist_ok=True)
+        shutil.copytree(template, self.folder, dirs_exist_ok=True)
         self.kills += 1
 
 
@@ -84,15 +84,15 @@ class Copies(Loop):
     """Copy or move a whole journal into the other format; both are sound after any kill, the copy whole or absent."""
 
     def begin(self, items):
-        template = self.place.parent.with_name("source")
+        template = self.folder.with_name("source")
         if not template.exists():
-            Loop(self.server, template, "each", self.place.suffix[1:], self.durability).finish(items)
-        shutil.copytree(template, self.place.parent, dirs_exist_ok=True)
+            Loop(self.server, template, "each", self.suffix, self.durability).finish(items)
+        shutil.copytree(template, self.folder, dirs_exist_ok=True)
         self.ledger.unlink()
 
     @property
     def target(self):
-        return self.place.parent / {".jsonl": "copy.db", ".db": "copy.jsonl"}[self.place.suffix]
+        return self.folder / {"db": "copy.jsonl"}.get(self.suffix, "copy.db")
 
     def plan(self, items, **more):
         return super().plan(items, target=str(self.target), **more)

@@ -66,7 +66,7 @@ def one(plan, ledger, key):
 
 
 def tables(plan):
-    return not plan["place"].endswith(".jsonl")
+    return plan["place"].endswith(".db") or "://" in plan["place"]
 
 
 def each(run, plan, ledger):

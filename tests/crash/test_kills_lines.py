@@ -14,17 +14,17 @@ import pytest
 import leftoff
 from leftoff.testing.kills import ForkServer, choose
 from tests.crash import programs
-from tests.crash.campaign import IN_FLIGHT
+from tests.crash.campaign import IN_FLIGHT, PLACES
 from tests.crash.kills_scenes import ITEMS, SCENES, InPostgres
 
-POINTS = 12  # kills of each scene, on each store with each durability
-IN_POSTGRES = 8
+POINTS = 210  # kills of each scene, on each store with each durability
+IN_POSTGRES = 12
 RESUMED = 4  # one kill in so many is resumed to the end
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 KINDS = [
     (scene, suffix, durability)
     for scene in SCENES
-    for suffix in ("jsonl", "db")
+    for suffix in PLACES
     for durability in ("power", "process")
     if durability == "power" or scene not in ("copy", "move")
 ]

@@ -7,7 +7,7 @@ import pytest
 from leftoff.testing.kills import ForkServer
 from tests.crash import races
 
-RACES = {"race.jsonl": 230, "race.db": 230, "postgresql": 40}  # with each durability: 1,000 in all
+RACES = {"race.jsonl": 150, "race.db": 150, "race/": 150, "postgresql": 50}  # with each durability: 1,000 in all
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 
 

@@ -9,7 +9,7 @@ from leftoff.testing.kills import ForkServer, choose
 from tests.crash import programs, signalled
 from tests.crash.campaign import IN_FLIGHT, Campaign
 
-POINTS = 10
+POINTS = 24
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 
 every_store = pytest.mark.parametrize("suffix", ["jsonl", "db"])
