@@ -1,10 +1,10 @@
 """One journal that is killed again and again, with everything that is known of it from outside."""
 
 import json
-import os
 import signal
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import leftoff
 from leftoff.testing.kills import count, read_ledger
@@ -91,7 +91,7 @@ class Campaign:
 
     def rows(self):
         """Read what the items wrote, without leftoff."""
-        if not os.path.exists(self.place):
+        if not Path(self.place).exists():
             return {}
         with closing(sqlite3.connect(self.place)) as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'made'").fetchone() is None:
