@@ -16,7 +16,7 @@ def sweep(plan):
     """Signal a process in a loop at each step; print how they ended, and end with an error where one is not sound."""
     codes = []
     for step in range(plan["steps"]):
-        place, ledger = f"{step}-{plan['suffix']}", f"{step}.ledger"
+        place, ledger = f"{step}-{plan['place']}", f"{step}.ledger"
         pid = os.fork()
         if pid == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,18 +1,20 @@
 """Ctrl-C and SIGTERM before every line and at any instant of a commit: the program stops and repeats nothing (P10)."""
 
+import inspect
 import signal
 from pathlib import Path
 
 import pytest
 
+from leftoff.journal.connection import Connection
 from leftoff.testing.kills import ForkServer, choose
 from tests.crash import programs, signalled
-from tests.crash.campaign import IN_FLIGHT, Campaign
+from tests.crash.campaign import IN_FLIGHT, PLACES, Campaign
 
-POINTS = 24
+POINTS = 16
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 
-every_store = pytest.mark.parametrize("suffix", ["jsonl", "db"])
+every_store = pytest.mark.parametrize("suffix", list(PLACES))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,26 @@ def test_a_signal_before_every_line_stops_it_and_repeats_nothing(forks, quick, r
     assert ends[code] > 0
 
 
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_while_sqlite_prepares_a_statement_is_no_damage(forks, quick, rng, sent, code):
+    """SQLite takes what its authorizer raises for a No: a loop stops behind it, and outside of one the signal does."""
+    items = [f"item-{number}" for number in range(4)]
+    record, plan = quick / "record", Campaign(forks, quick / "clean", "each", "db", "power").plan(items)
+    forks.run("work", plan, record=record)
+    source, begin = inspect.getsourcelines(Connection._authorize)
+    asked = {f"{inspect.getsourcefile(Connection)}:{begin + offset}" for offset in range(len(source))}
+    numbers = [number for number, place in enumerate(record.read_text().splitlines()) if place in asked]
+    ends = set()
+    for line in [*numbers[:3], *rng.sample(numbers[3:], 12)]:
+        campaign = Campaign(forks, quick / f"at-{line}", "each", "db", "power")
+        end = forks.run("work", campaign.plan(items), line=line, sent=sent)
+        assert end.code in (0, code, -sent), end.output
+        ends.add(end.code)
+        campaign.kills = int(end.code < 0)
+        campaign.check()
+    assert {code, -sent} <= ends, "in the loop, and before it"
+
+
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
 @pytest.mark.parametrize("signals", [1, 2])
@@ -57,7 +79,7 @@ def test_ctrl_c_at_every_instant_of_a_commit_stops_behind_it(quick, suffix, sign
     Failure mode 11: SIGINT inside commit.
     """
     steps = 60 * times
-    plan = {"suffix": f"work.{suffix}", "signals": signals, "durability": durability, "steps": steps}
+    plan = {"place": PLACES[suffix], "signals": signals, "durability": durability, "steps": steps}
     with ForkServer(Path(signalled.__file__)) as forks:
         end = forks.run("sweep", {**plan, "seconds": 5e-6 / times}, folder=quick)
     assert end.code == 0, end.output

@@ -243,7 +243,9 @@ class Connection(Guarded):
         if refusal is not None:
             kind = TransactionEnded if refusal.endswith(_ENDS) else UsageError
             raise kind(refusal) from None
-        if str(error).endswith(("not authorized", "prohibited")):  # SQLite drops what is raised in `_authorize`
+        denied = str(error).startswith("not authorized") or str(error).endswith(" is prohibited")
+        if denied and not isinstance(error, sqlite3.IntegrityError):  # which is a trigger's own words
+            # SQLite takes what is raised in `_authorize` for a No and drops it: a signal's handler raised there.
             raise KeyboardInterrupt("a signal came while SQLite prepared a statement") from error
 
     def _open(self) -> None:
