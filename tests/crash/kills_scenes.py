@@ -9,7 +9,7 @@ import leftoff
 from leftoff.testing.kills import read_ledger
 from tests.crash.campaign import Campaign
 
-ITEMS = 3
+ITEMS = 4
 
 
 class Loop(Campaign):

@@ -16,11 +16,12 @@ import sqlite3
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal
 
 from leftoff.errors import ForkedHandle, TransactionEnded, UsageError, WrongThread
+from leftoff.journal.script import statements
 
 PREFIX: Final = "leftoff_"
 """What the names of the journal's own tables, indexes and savepoints begin with."""
@@ -81,7 +82,7 @@ class Cursor(sqlite3.Cursor):
 
     def executescript(self, script: str, /) -> Cursor:
         """Execute a script's statements one by one; unlike sqlite3's own it does not commit first."""
-        for statement in _statements(script):
+        for statement in statements(script):
             self._admitted(super().execute, statement)
         return self
 
@@ -97,18 +98,6 @@ class Cursor(sqlite3.Cursor):
             raise
         finally:
             connection.dismiss(before)
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split a script where SQLite says that a statement is complete: a trigger's body holds semicolons of its own."""
-    statement = ""
-    for piece in script.split(";"):
-        statement += piece + ";"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip(" \t\r\n;"):
-        yield statement[:-1]
 
 
 class Connection(Guarded):
