@@ -17,7 +17,7 @@ from tests.crash import programs
 from tests.crash.campaign import IN_FLIGHT, PLACES
 from tests.crash.kills_scenes import ITEMS, SCENES, InPostgres
 
-POINTS = 210  # kills of each scene, on each store with each durability
+POINTS = 10  # kills of each scene, on each store with each durability
 IN_POSTGRES = 12
 RESUMED = 4  # one kill in so many is resumed to the end
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
@@ -67,6 +67,7 @@ def kill_at_lines(servers, rng, folder, count, prepare, items_of):
     assert killed == len(chosen) or (by_chance and killed > 0.8 * len(chosen))
 
 
+@pytest.mark.timeout(1800)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize(("scene", "suffix", "durability"), KINDS)
 def test_kill_at_every_line(servers, quick, rng, scene, suffix, durability, times):
@@ -81,6 +82,7 @@ def test_kill_at_every_line(servers, quick, rng, scene, suffix, durability, time
     kill_at_lines(servers, rng, quick, POINTS * times, prepare, lambda name: items)
 
 
+@pytest.mark.timeout(1800)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
 @pytest.mark.parametrize("loop", list(IN_FLIGHT))

@@ -7,7 +7,7 @@ import pytest
 from leftoff.testing.kills import ForkServer
 from tests.crash import races
 
-RACES = {"race.jsonl": 150, "race.db": 150, "race/": 150, "postgresql": 50}  # with each durability: 1,000 in all
+RACES = {"race.jsonl": 162, "race.db": 162, "race/": 162, "postgresql": 14}  # with each durability: 1,000 in all
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 
 
@@ -17,6 +17,7 @@ def forks():
         yield forks
 
 
+@pytest.mark.timeout(1200)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
 @pytest.mark.parametrize("place", list(RACES))
@@ -27,6 +28,6 @@ def test_of_two_processes_one_owns_a_run(forks, request, quick, rng, place, dura
     """
     url = request.getfixturevalue("postgres").url if place == "postgresql" else place
     plan = {"place": url, "durability": durability, "races": RACES[place] * times, "seed": rng.getrandbits(32)}
-    end = forks.run("races", plan, folder=quick, limit=250)
+    end = forks.run("races", plan, folder=quick, limit=1100)
     assert end.code == 0, end.output
     print(f"{plan['races']} races")

@@ -23,6 +23,7 @@ def forks():
         yield forks
 
 
+@pytest.mark.timeout(1800)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 @every_store
@@ -69,6 +70,7 @@ def test_a_signal_while_sqlite_prepares_a_statement_is_no_damage(forks, quick, r
     assert {code, -sent} <= ends, "in the loop, and before it"
 
 
+@pytest.mark.timeout(1800)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
 @pytest.mark.parametrize("signals", [1, 2])
