@@ -25,7 +25,7 @@ THIRD_PARTY = {
     "work/progress.py": {"tqdm"},
     "papers/": {"httpx", "lxml"},
     "cli/": {"click"},
-    "testing/": {"click", "httpx", "hypothesis", "lxml"},
+    "testing/": {"click", "httpx", "hypothesis", "lxml", "pytest"},
 }
 
 

@@ -4,15 +4,19 @@ import functools
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 
 import leftoff
-import leftoff.journal.sqlite  # else each fork would import it anew
+import leftoff.journal.postgres  # else each fork would import these anew
+import leftoff.journal.sqlite
+import leftoff.work.copy
 from leftoff.testing.kills import Ledger, ask_for_kill, count, die, read_ledger
 
 WORKERS = 4
 SIZE = 3  # of a batch
+STEPS = 2
 
 
 def product(key):
@@ -22,16 +26,31 @@ def product(key):
 
 def save(connection, key, value):
     """Write two rows that must come and go together; nothing but leftoff keeps them from coming twice."""
-    connection.execute("CREATE TABLE IF NOT EXISTS made (key TEXT, half INTEGER, value TEXT)")
+    mark = "?" if isinstance(connection, sqlite3.Connection) else "%s"
+    if mark == "?":
+        connection.execute("CREATE TABLE IF NOT EXISTS made (key TEXT, half INTEGER, value TEXT)")
     for half in (1, 2):
-        connection.execute("INSERT INTO made VALUES (?, ?, ?)", (key, half, json.dumps(value)))
+        connection.execute(f"INSERT INTO made VALUES ({mark}, {mark}, {mark})", (key, half, json.dumps(value)))
 
 
 def work(plan):
     """Walk a plan's items by its loop."""
     ledger = Ledger(plan["ledger"])
     with leftoff.open(plan["place"], durability=plan["durability"]) as journal:
-        LOOPS[plan["loop"]](journal.run("work"), plan, ledger)
+        LOOPS[plan["loop"]](journal.run(plan["run"]), plan, ledger)
+    os._exit(0)  # all is closed, and the end of an interpreter takes longer than this program
+
+
+def copying(plan):
+    """Copy a journal, or move it."""
+    ledger = Ledger(plan["ledger"])
+    if plan["loop"] == "move":
+        leftoff.work.copy.move(plan["place"], plan["target"])
+    else:
+        with leftoff.open(plan["place"]) as journal:
+            journal.copy(plan["target"])
+    ledger.acknowledged("copy")
+    os._exit(0)
 
 
 def one(plan, ledger, key):
@@ -47,7 +66,7 @@ def one(plan, ledger, key):
 
 
 def tables(plan):
-    return plan["place"].endswith(".db")
+    return plan["place"].endswith(".db") or "://" in plan["place"]
 
 
 def each(run, plan, ledger):
@@ -90,11 +109,56 @@ def in_map(run, plan, ledger, workers):
             ask_for_kill()
 
 
+def steps(run, plan, ledger):
+    """Run some steps, then walk the items, each of which moves a cursor."""
+    for number in range(STEPS):
+        run.step(f"step-{number}", functools.partial(one, plan, ledger, f"step-{number}"))
+        ledger.acknowledged(f"step-{number}")
+    cursor, previous = run.cursor("at"), None
+    if cursor.value is None:
+        cursor.advance("start")
+        ledger.note("moved", "start")
+    for key in run.each(feed(plan), progress=False):
+        if previous is not None:
+            ledger.acknowledged(previous)
+        one(plan, ledger, key)
+        cursor.advance(key)
+        previous = key
+    if previous is not None:
+        ledger.acknowledged(previous)
+
+
+def decisions(run, plan, ledger):
+    """Walk the items, of which the last one fails; forget the first, retry the last; walk them again."""
+    first, last = plan["items"][0], plan["items"][-1]
+    phase = run.cursor("phase", start=0)
+
+    def attempt(key):
+        ledger.executed(f"{phase_now}.{key}")
+        if phase_now == 0 and key == last:
+            raise ValueError(key)
+        return product(key)
+
+    while (phase_now := phase.value) < 3:
+        if phase_now == 1:
+            run.retry([last])
+            ledger.note("retried", last)
+            run.forget([first])
+            ledger.note("forgot", first)
+        else:
+            for outcome in run.map(attempt, plan["items"], attempts=1, progress=False):
+                ledger.note("acknowledged" if outcome.error is None else "buried", f"{phase_now}.{outcome.key}")
+        phase.advance(phase_now + 1)
+
+
 LOOPS = {
     "each": each,
     "batches": batches,
     "map": functools.partial(in_map, workers=1),
     "threads": functools.partial(in_map, workers=WORKERS),
+    "steps": steps,
+    "decisions": decisions,
+    "opening": each,
 }
 
 
@@ -114,7 +178,7 @@ def forking(plan):
     """Be killed in an item while a forked child lives on."""
     ledger = Ledger(plan["ledger"])
     with leftoff.open(plan["place"], durability=plan["durability"]) as journal:
-        for key in journal.run("work").each(plan["items"], progress=False):
+        for key in journal.run(plan["run"]).each(plan["items"], progress=False):
             ledger.executed(key)
             child = os.fork()
             if child == 0:

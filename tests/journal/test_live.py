@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 import leftoff
+from tests.contract.stores import PLACES
 from tests.work import copied
 
 ROOT = str(Path(copied.__file__).parents[2])
 WRITE = "import sys; from tests.work.copied import go_on; go_on(*sys.argv[1:])"
 
 
-@pytest.mark.parametrize("place", ["live.jsonl", "live.db"])
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "memory:"])
 def test_a_live_journal_is_never_called_damaged(tmp_path: Path, place: str) -> None:
     """Opened, counted and verified again and again under a busy writer, it is sound and only ever grows."""
-    journal_path, told = tmp_path / place, tmp_path / "told"
+    journal_path, told = place if "://" in place else tmp_path / place, tmp_path / "told"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
     with subprocess.Popen([sys.executable, "-c", WRITE, str(journal_path), str(told)], env=environment) as writer:
         try:

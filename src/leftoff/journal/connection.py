@@ -16,11 +16,12 @@ import sqlite3
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal
 
 from leftoff.errors import ForkedHandle, TransactionEnded, UsageError, WrongThread
+from leftoff.journal.script import statements
 
 PREFIX: Final = "leftoff_"
 """What the names of the journal's own tables, indexes and savepoints begin with."""
@@ -54,6 +55,8 @@ class Guarded(sqlite3.Connection):
 
 
 def _keep_from_closing_in_child() -> None:
+    if not _alive:
+        return  # importing ctypes takes longer than the fork itself
     import ctypes
 
     for connection in list(_alive):
@@ -79,7 +82,7 @@ class Cursor(sqlite3.Cursor):
 
     def executescript(self, script: str, /) -> Cursor:
         """Execute a script's statements one by one; unlike sqlite3's own it does not commit first."""
-        for statement in _statements(script):
+        for statement in statements(script):
             self._admitted(super().execute, statement)
         return self
 
@@ -90,23 +93,11 @@ class Cursor(sqlite3.Cursor):
         before = connection.admit()
         try:
             call(*arguments)
-        except sqlite3.DatabaseError:
-            connection.explain()
+        except sqlite3.DatabaseError as error:
+            connection.explain(error)
             raise
         finally:
             connection.dismiss(before)
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split a script where SQLite says that a statement is complete: a trigger's body holds semicolons of its own."""
-    statement = ""
-    for piece in script.split(";"):
-        statement += piece + ";"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip(" \t\r\n;"):
-        yield statement[:-1]
 
 
 class Connection(Guarded):
@@ -138,17 +129,19 @@ class Connection(Guarded):
 
     def own(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         """Execute a statement of the owner's; its text must not be one that a user would write."""
-        self.trusted = True
-        try:
-            return self._own_cursor.execute(sql, parameters)
-        finally:
-            self.trusted = False
+        return self._trusting(self._own_cursor.execute, sql, parameters)
 
     def own_many(self, sql: str, rows: Any) -> None:
         """Execute a statement of the owner's for many rows."""
+        self._trusting(self._own_cursor.executemany, sql, rows)
+
+    def _trusting(self, execute: Callable[[str, Any], sqlite3.Cursor], sql: str, given: Any) -> sqlite3.Cursor:
         self.trusted = True
         try:
-            self._own_cursor.executemany(sql, rows)
+            return execute(sql, given)
+        except sqlite3.DatabaseError as error:
+            self.explain(error)
+            raise
         finally:
             self.trusted = False
 
@@ -233,12 +226,16 @@ class Connection(Guarded):
                 f"outside an item every statement commits by itself, so no transaction can be opened here; {_ENDS}"
             )
 
-    def explain(self) -> None:
-        """Raise the reason in words if the statement that just failed was refused by us."""
+    def explain(self, error: sqlite3.DatabaseError) -> None:
+        """Raise the reason in words if the statement that just failed was refused by us, or by a signal's handler."""
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
             kind = TransactionEnded if refusal.endswith(_ENDS) else UsageError
             raise kind(refusal) from None
+        denied = str(error).startswith("not authorized") or str(error).endswith(" is prohibited")
+        if denied and not isinstance(error, sqlite3.IntegrityError):  # which is a trigger's own words
+            # SQLite takes what is raised in `_authorize` for a No and drops it: a signal's handler raised there.
+            raise KeyboardInterrupt("a signal came while SQLite prepared a statement") from error
 
     def _open(self) -> None:
         try:

@@ -21,6 +21,7 @@ import struct
 import sys
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ if sys.platform != "win32":
 
 _SLOT: Final = 512
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)  # a planted link would have us write over somebody's file
+_NAMING: Final = 1.0  # seconds that a process which took a slot may need to write its name there
 _BUSY: Final = (errno.EAGAIN, errno.EACCES)
 _held: weakref.WeakSet[Hold] = weakref.WeakSet()
 
@@ -53,19 +55,26 @@ def owner_value(durability: str) -> str:
 class Hold:
     """Hold one slot of a journal's lock file until `release` or the end of the process."""
 
+    _named: int | None = None  # the slot that tells who holds it
+
     def __init__(self, journal: Path, slot: int, what: str) -> None:
         """Take the slot of ``journal``, or raise `JournalBusy`; ``what`` names it in the error."""
         self._take(journal.with_name(f"{journal.name}.lock"), slot, what)
-        record = json.dumps(whoami()).encode()[: _SLOT - 1]
+        self._named = slot
         try:
-            os.pwrite(self._fd, record.ljust(_SLOT, b" "), slot * _SLOT)
+            self._name(json.dumps(whoami()).encode()[: _SLOT - 1])
         except OSError as error:
             self.release()
             raise unusable(self.path, error) from error
 
+    def _name(self, text: bytes) -> None:
+        if self._named is not None:
+            os.pwrite(self._fd, text.ljust(_SLOT, b" "), self._named * _SLOT)
+
     def _take(self, path: Path, slot: int, what: str) -> None:
         self.path = path
         self._fd = -1
+        self._pid = os.getpid()
         try:
             self._fd = open_private(path, _NO_LINK)
         except OSError as error:
@@ -73,7 +82,7 @@ class Hold:
         try:
             _lock(self._fd, slot * _SLOT, path)
         except OSError as error:
-            holder = _read_holder(self._fd, slot)
+            holder = _await_holder(self._fd, slot) if error.errno in _BUSY else {}
             self.release()
             if error.errno in _BUSY:
                 raise JournalBusy(_busy(what, holder)) from None
@@ -99,7 +108,10 @@ class Hold:
             )
 
     def release(self) -> None:
-        """Give the slot up."""
+        """Give the slot up, and take the name out of it; a forked child lets go of it and no more."""
+        if self._fd >= 0 and os.getpid() == self._pid:
+            with suppress(OSError):
+                self._name(b"")
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -183,6 +195,28 @@ def _is_locked(fd: int, start: int) -> bool:
         answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET))
         return bool(struct.unpack_from("h", answer, 20)[0] != fcntl.F_UNLCK)
     return False  # pragma: no cover  # Windows
+
+
+def _await_holder(fd: int, slot: int) -> dict[str, Any]:
+    """Read who holds a slot; who took it this moment has yet to write its name, over that of a dead process or none."""
+    end = time.monotonic() + _NAMING
+    while not _lives(holder := _read_holder(fd, slot)) and time.monotonic() < end:
+        time.sleep(0.001)
+    return holder
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    """Return whether a process of this machine lives; of another machine's it is taken for granted."""
+    pid = holder.get("pid")
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return bool(holder)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's; or no process's number
+        return True
+    return True
 
 
 def _read_holder(fd: int, slot: int) -> dict[str, Any]:

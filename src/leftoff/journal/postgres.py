@@ -91,17 +91,19 @@ class PostgresStore:
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Ask through the store's own connection; where it was lost, reconnect and ask again."""
+        with translated(self.url):
+            return self._ask(sql, parameters).fetchall()
+
+    def _ask(self, sql: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
         if self._closed:
             raise JournalClosed(f"{self.url} was closed; open it again")
-        with translated(self.url):
-            try:
-                return self._connection.own(sql, parameters).fetchall()
-            except psycopg.OperationalError:
-                if not self._connection.closed or os.getpid() != self._pid:
-                    raise
+        try:
+            return self._connection.own(sql, parameters)
+        except psycopg.OperationalError:
+            if not self._connection.closed or os.getpid() != self._pid:
+                raise
         self._reopen()
-        with translated(self.url):
-            return self._connection.own(sql, parameters).fetchall()
+        return self._connection.own(sql, parameters)
 
     def _reopen(self) -> None:
         self._connection = connect(Guarded, self._given, reading=True, patience=PATIENCE)
@@ -225,17 +227,31 @@ class PostgresStore:
     def verify(self) -> Iterator[Damage]:
         """Check every row, without writing: its sums, the chain of its run, the run's head and numbers."""
         try:
-            rows = self._look()
-            if rows is not None:
-                for row in rows.runs():
-                    yield from rows.check_chain(row)
+            yield from self._check()
+        except JournalError as error:
+            yield Damage(self.url, str(error))
+
+    def _check(self) -> list[Damage]:
+        """Check what the journal holds at one instant, whoever writes to it meanwhile."""
+        rows = self._look()
+        if rows is None:
+            return []
+        while True:
+            with translated(self.url):
+                self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection = self._connection
+            try:
+                found = [damage for run in rows.runs() for damage in rows.check_chain(run)]
                 for seq, run in self.fetch(
                     "SELECT min(seq), run FROM leftoff.entry AS e WHERE NOT EXISTS (SELECT 1 FROM leftoff.run WHERE"
                     " run.run = e.run) GROUP BY run"
                 ):
-                    yield Damage(f"entry {seq}", f"it belongs to run {run}, which does not exist")
-        except JournalError as error:
-            yield Damage(self.url, str(error))
+                    found.append(Damage(f"entry {seq}", f"it belongs to run {run}, which does not exist"))
+            finally:
+                if not connection.closed:
+                    connection.own("ROLLBACK")
+            if connection is self._connection:  # else it was lost, and with it the instant
+                return found
 
     # -- writing -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -240,12 +241,24 @@ def set_durability(fetch: Fetch, path: Path, *, power: bool) -> None:
     if sys.platform == "darwin":
         answers |= {"fullfsync=ON": 1, "checkpoint_fullfsync=ON": 1}  # else fsync leaves the bytes in the drive's cache
     for pragma, wanted in answers.items():
-        rows = fetch(f"PRAGMA {pragma}", ()) or fetch(f"PRAGMA {pragma.partition('=')[0]}", ())
+        rows = _ask(fetch, f"PRAGMA {pragma}") or fetch(f"PRAGMA {pragma.partition('=')[0]}", ())
         if rows and rows[0][0] != wanted:
             raise DurabilityUnavailable(
                 f"{path}: SQLite answered {rows[0][0]!r} to PRAGMA {pragma}, so what was asked cannot be kept;"
                 " keep the journal on a local file system"
             )
+
+
+def _ask(fetch: Fetch, pragma: str) -> list[tuple[Any, ...]]:
+    """Ask again while another process changes to WAL, too: for that SQLite itself does not wait."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return fetch(pragma, ())
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= end:
+                raise
+        time.sleep(0.002)
 
 
 def refuse_newer(path: Path) -> None:

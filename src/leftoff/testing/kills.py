@@ -1,7 +1,7 @@
 """Kill a program at chosen instants, and count from outside what it lost and what it did twice.
 
 1. Death is SIGKILL: from outside, after so many seconds or when the program asks for it, or from inside, at a
-   numbered boundary (`kills_switch`).
+   numbered boundary (`kills_switch`) or before a numbered line of Python (`kills_lines`).
 2. What happened is told by a `Ledger`: a file apart from the journal, to which the program appends each line by one
    `write`, which a SIGKILL cannot tear. The switch does not count it.
 3. A program is a function of a Python file, run in a fork of a process that has it imported (`ForkServer`).
@@ -26,20 +26,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from leftoff.errors import UsageError
+from leftoff.testing.kills_lines import OURS, choose
 from leftoff.testing.kills_server import ask_for_kill, raw_write, tell_begun
 from leftoff.testing.kills_switch import Switch, die
 
 if TYPE_CHECKING:
     from leftoff.testing.faults import Fault
 
-__all__ = ["Count", "End", "ForkServer", "Ledger", "Line", "ask_for_kill", "count", "die", "read_ledger"]
+__all__ = ["Count", "End", "ForkServer", "Ledger", "Line", "ask_for_kill", "choose", "count", "die", "read_ledger"]
 
 
 class Ledger:
@@ -119,14 +120,15 @@ def count(lines: Iterable[Line]) -> Count:
 class End(NamedTuple):
     """Be how a program ended: its exit code (-9 for SIGKILL), after how many seconds, and what it printed.
 
-    ``calls`` is how many calls were counted: its boundaries are ``range(2 * calls)``. ``fault`` is the first call that
-    was faulted and its file's name, such as "fdatasync work.db-wal", "" where none was; ``fault_at`` is when
-    (monotonic seconds).
+    ``calls`` is how many calls were counted: its boundaries are ``range(2 * calls)``. ``lines`` is how many lines were
+    counted, where a line or a record was asked for. ``fault`` is the first call that was faulted and its file's name,
+    such as "fdatasync work.db-wal", "" where none was; ``fault_at`` is when (monotonic seconds).
     """
 
     code: int
     seconds: float
     calls: int
+    lines: int
     output: str
     fault: str
     fault_at: float
@@ -141,12 +143,18 @@ class End(NamedTuple):
 class ForkServer:
     """Start the functions of one Python file, each in a process of its own."""
 
-    def __init__(self, program: Path, *, preload: Path | None = None) -> None:
-        """Start the process to fork from, which imports ``program`` once; ``preload``: a library to load before it."""
+    def __init__(self, program: Path, path: Sequence[str] = (), *, preload: Path | None = None) -> None:
+        """Start the process to fork from, which imports ``program`` once.
+
+        path: where it finds modules besides; preload: a library to load before it.
+        """
         self._output = tempfile.NamedTemporaryFile(prefix="leftoff-kills-")  # noqa: SIM115  # until close()
         start = "import sys; from leftoff.testing.kills_server import serve; sys.exit(serve(*sys.argv[1:]))"
         command = [sys.executable, "-c", start, str(program), self._output.name]
-        environment = {**os.environ, "LD_PRELOAD": str(preload)} if preload is not None else None
+        found = [entry for entry in (*path, os.environ.get("PYTHONPATH", "")) if entry]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
+        if preload is not None:
+            environment["LD_PRELOAD"] = str(preload)
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, env=environment)
         self._faults = preload is not None
@@ -157,21 +165,32 @@ class ForkServer:
         *arguments: Any,
         after: float | None = None,
         boundary: int | None = None,
+        line: int | None = None,
+        sent: int = signal.SIGKILL,
+        inside: Sequence[str] = OURS,
+        record: str | os.PathLike[str] | None = None,
         fault: Fault | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        from_start: bool = False,
         limit: float = 60.0,
     ) -> End:
         """Run a function until its end or its death.
 
         arguments: what JSON can hold; after: seconds from its first line in a ledger until it is killed, so that a slow
-        start moves no instant; boundary: where it is killed; fault: what happens to one of its calls, on a server from
-        `leftoff.testing.faults.fault_server`; limit: seconds after which TimeoutError is raised, with the stacks of
-        all its threads.
+        start moves no instant, or with ``from_start`` from its start; boundary: where it is killed; line: the number of
+        the line before which it gets the signal ``sent``, counted in files whose paths begin as one of ``inside``
+        (default: leftoff's journal and work); record: a new file for the places of these lines; fault: what happens to
+        one of its calls, on a server from `leftoff.testing.faults.fault_server`; folder: where it runs, by default this
+        process's at the start of this server; limit: seconds after which TimeoutError is raised, with the stacks of all
+        its threads.
         """
         if fault is not None and not self._faults:
             raise UsageError("this server injects no faults; make one with leftoff.testing.faults.fault_server()")
         request = {
-            "function": function, "arguments": arguments, "after": after, "boundary": boundary, "limit": limit,
+            "function": function, "arguments": arguments, "after": after, "boundary": boundary, "line": line,
+            "sent": int(sent), "inside": list(inside), "record": record and os.fspath(record), "limit": limit,
             "fault": fault.request() if fault is not None else None,
+            "folder": folder and os.fspath(folder), "from_start": from_start,
         }  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None

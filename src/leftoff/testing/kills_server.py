@@ -21,7 +21,10 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from leftoff.testing import faults_board
-from leftoff.testing.kills_switch import BOARD, Switch
+from leftoff.testing.kills_lines import LineSwitch
+from leftoff.testing.kills_switch import BOARD, CALLS, LINES, Switch
+
+_FAULTS = LINES + BOARD.size
 
 raw_write = os.write
 """`os.write` as it was before a switch was armed."""
@@ -53,7 +56,7 @@ def serve(program: str, output: str) -> int:
     gc.freeze()
     while line := _read_line(requests):
         request = json.loads(line)
-        board = mmap.mmap(-1, BOARD.size + faults_board.SIZE)
+        board = mmap.mmap(-1, _FAULTS + faults_board.SIZE)
         watch, report = os.pipe()
         began = time.monotonic()
         pid = os.fork()
@@ -61,22 +64,34 @@ def serve(program: str, output: str) -> int:
             for fd in (requests, answers, watch):
                 os.close(fd)
             _become(report, output, request["limit"])
+            if request["folder"] is not None:
+                os.chdir(request["folder"])
+            if request["from_start"]:
+                tell_begun()
             if request["fault"] is None:
-                Switch(request["boundary"], board).arm()
+                _arm(request, board)
             else:
-                faults_board.arm(board, BOARD.size, request["fault"])
+                faults_board.arm(board, _FAULTS, request["fault"])
             getattr(module, request["function"])(*request["arguments"])
             return 0
         os.close(report)
         hung = _attend(pid, watch, requests, began, request)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(watch)
-        (calls,) = BOARD.unpack_from(board, 0)
-        fault, fault_at = faults_board.read(board, BOARD.size)
+        fault, fault_at = faults_board.read(board, _FAULTS)
         seconds = time.monotonic() - began
-        reply = {"code": code, "seconds": seconds, "calls": calls, "hung": hung, "fault": fault, "fault_at": fault_at}
+        reply = {"code": code, "seconds": seconds, "hung": hung, "fault": fault, "fault_at": fault_at}
+        for name, at in (("calls", CALLS), ("lines", LINES)):
+            (reply[name],) = BOARD.unpack_from(board, at)
         os.write(answers, json.dumps(reply).encode() + b"\n")
     return 0
+
+
+def _arm(request: dict[str, Any], board: mmap.mmap) -> None:
+    Switch(request["boundary"], board).arm()
+    if request["line"] is not None or request["record"] is not None:
+        lines = {name: request[name] for name in ("line", "sent", "inside", "record")}
+        LineSwitch(**lines, board=board).arm()
 
 
 def _load(program: str) -> ModuleType:
@@ -103,11 +118,17 @@ def _become(report: int, output: str, limit: float) -> None:
     """Make this fork a program of its own: its output goes to a file, and its stacks too, if it hangs."""
     global _report  # noqa: PLW0603  # a process has one
     _report = report
-    os.register_at_fork(after_in_child=lambda: os.close(report))  # else a child of the program would hide its death
+    os.register_at_fork(after_in_child=_let_go)  # else a child of the program would hide its death
     fd = os.open(output, os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     faulthandler.dump_traceback_later(limit * 0.9, file=2)
+
+
+def _let_go() -> None:
+    global _report  # noqa: PLW0603
+    os.close(_report)
+    _report = -1
 
 
 def _attend(pid: int, watch: int, requests: int, began: float, request: dict[str, Any]) -> bool:
@@ -121,5 +142,5 @@ def _attend(pid: int, watch: int, requests: int, began: float, request: dict[str
         if told == _KILL_ME:
             os.kill(pid, signal.SIGKILL)
             return not ready and not begun
-        if request["after"] is not None:
+        if request["after"] is not None and not begun:
             deadline, begun = time.monotonic() + request["after"], True

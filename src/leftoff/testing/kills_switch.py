@@ -24,7 +24,11 @@ ENDING: Final = ("COMMIT", "RELEASE", "ROLLBACK", "PRAGMA")
 """The first words of the SQL statements on a journal's database that count: between them it does not change on disk."""
 
 BOARD: Final = struct.Struct("q")
-"""How many calls were counted, in memory shared with the parent: a kill leaves it readable."""
+"""A number in memory shared with the parent, which a kill leaves readable: how many calls were counted, at `CALLS`, and
+how many lines, at `LINES`."""
+
+CALLS: Final = 0
+LINES: Final = BOARD.size
 
 
 def die() -> NoReturn:
@@ -58,7 +62,7 @@ class Switch:
     def _begin(self) -> int:
         call = next(self._calls)
         if self._board is not None:
-            BOARD.pack_into(self._board, 0, call + 1)
+            BOARD.pack_into(self._board, CALLS, call + 1)
         if self._boundary == 2 * call:
             die()
         return call

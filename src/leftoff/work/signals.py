@@ -5,7 +5,8 @@ What a signal does while a guard is entered in the main thread:
     something in hand, first signal     say "finishing ITEM; again to stop now"; the loop stops at its boundary
     nothing in hand, first signal       raise at once
     second signal                       raise at once
-    while a commit is being written     only noted, and raised at the loop's boundary
+    while a commit is being written     only noted, and raised at the loop's boundary; so too while SQLite asks
+                                        whether a statement is allowed: it would take what is raised for a No
 
 Handlers are the process's, so the guards share them: the innermost guard decides what is in hand, all of them learn
 what was asked. Left alone: a signal that is ignored (nohup, a background process), a handler that is not Python's,
@@ -193,6 +194,7 @@ def _is_changing(frame: FrameType | None) -> bool:
     return False
 
 
+_DEFERRING = ("commit", "_authorize")  # functions of the journal
 _shielded: set[CodeType] = set()
 
 
@@ -203,11 +205,11 @@ def shielded(function: F) -> F:
 
 
 def _is_committing(frame: FrameType | None) -> bool:
-    """Say whether a journal's commit was interrupted: raising inside it would leave the commit in doubt."""
+    """Say whether what was interrupted is no place to raise: a commit would be in doubt, an answer to SQLite a No."""
     while frame is not None:
         if frame.f_code in _shielded:
             return True
-        if frame.f_code.co_name == "commit" and frame.f_globals.get("__name__", "").startswith("leftoff.journal."):
+        if frame.f_code.co_name in _DEFERRING and frame.f_globals.get("__name__", "").startswith("leftoff.journal."):
             return True
         frame = frame.f_back
     return False
