@@ -25,7 +25,8 @@ from tests.work import copied
 from tests.work.test_copy import answers, refuses, same
 
 SOURCES = ["a.jsonl", "a.db", "postgresql:///"]
-from_anywhere = pytest.mark.parametrize("source", SOURCES)
+from_anywhere = pytest.mark.parametrize("source", [*SOURCES, "a/"])
+from_one_owner = pytest.mark.parametrize("source", SOURCES)
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_damage_is_not_copied(target: str) -> None:
         assert moved_to(journal.store.latest("first", "owner")) is None
 
 
-@from_anywhere
+@from_one_owner
 def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
     """The source refuses and names the target without a password; moving again, also later, changes nothing."""
     copied.make(source, upto=6)
@@ -161,6 +162,14 @@ def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
         move(source, "elsewhere.jsonl")
     assert move(target, "back.jsonl").entries > 0
     assert refuses(target)
+
+
+def test_a_directory_of_several_writers_is_copied_and_not_moved(target: str) -> None:
+    """Who can own a run for itself alone can move it; of others a copy is made."""
+    copied.make("a/")
+    with pytest.raises(UsageError, match="copy it"):
+        move("a/", target)
+    assert tables(target) == []
 
 
 def test_the_place_in_a_mark_means_the_same_elsewhere(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,22 +222,27 @@ def take_back(source: str) -> None:
             journal.store.own(name)
 
 
-def sample(count: int, thorough: bool) -> list[int]:
-    """Choose which of so many places are struck: all, or every eighth from a random one on."""
-    start = random.SystemRandom().randrange(8)
-    print("from place", start)
-    return list(range(count)) if thorough else list(range(start, count, 8))
+def sample(count: int, part: int | None) -> range:
+    """Choose an eighth of so many places, a random one where none is named."""
+    start = random.SystemRandom().randrange(8) if part is None else part
+    print("part", start, "of eight; all of them: make prove PYTEST_ADDOPTS='-k test_copy_postgres'")
+    return range(start, count, 8)
 
 
 strikes = pytest.mark.parametrize(
-    ("function", "source", "thorough"),
-    [("move", source, False) for source in SOURCES]
-    + [pytest.param(f, source, True, marks=pytest.mark.prove) for f in ("copy", "move") for source in SOURCES],
+    ("function", "source", "part"),
+    [("move", source, None) for source in SOURCES]
+    + [
+        pytest.param(function, source, part, marks=pytest.mark.prove)
+        for function in ("copy", "move")
+        for source in SOURCES
+        for part in range(8)
+    ],
 )
 
 
 @strikes
-def test_killed_at_every_statement(function: str, source: str, thorough: bool, target: str, postgres: Server) -> None:
+def test_killed_at_every_statement(function: str, source: str, part: int | None, target: str, postgres: Server) -> None:
     """Killed before any statement to a server or around any write to a file: the same call finishes it, one goes on."""
     copied.make(source)
     expected = answers(source)
@@ -238,8 +252,8 @@ def test_killed_at_every_statement(function: str, source: str, thorough: bool, t
         take_back(source)
         calls = server.run(function, source, target).calls if "://" not in source else 0
         assert statements > 15
-        places = [("statement", number) for number in sample(statements, thorough)]
-        places += [("boundary", number) for number in sample(2 * calls, thorough)]
+        places = [("statement", number) for number in sample(statements, part)]
+        places += [("boundary", number) for number in sample(2 * calls, part)]
         for kind, number in places:
             postgres.clean(target)
             take_back(source)
@@ -257,7 +271,7 @@ def test_killed_at_every_statement(function: str, source: str, thorough: bool, t
 
 @strikes
 def test_a_backend_killed_at_every_statement(
-    function: str, source: str, thorough: bool, target: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
+    function: str, source: str, part: int | None, target: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever session ends before whichever statement, the copy is whole or not there, and again is enough."""
     copied.make(source)
@@ -266,7 +280,7 @@ def test_a_backend_killed_at_every_statement(
     with monkeypatch.context() as patch:
         statements = len(_strike_at(patch, -1, postgres, call, source, target))
     assert statements > 15
-    for number in sample(statements, thorough):
+    for number in sample(statements, part):
         postgres.clean(target)
         take_back(source)
         with monkeypatch.context() as patch:

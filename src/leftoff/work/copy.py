@@ -72,6 +72,11 @@ def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Copi
     there = _target(target)
     store = make_store(source, "power", create=False)
     try:
+        if store.shared:
+            raise UsageError(
+                f"{store.url} is written by several processes at once, so it cannot be owned for a move; end them, copy"
+                " it, and go on with the copy"
+            )
         runs = _runs_of(store)
         gone = {run: place for run in runs if (place := moved_to(store.latest(run, "owner")))}
         for run, place in gone.items():
