@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import tracemalloc
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 
 import leftoff
-from leftoff.errors import JournalDamaged, JournalMoved, JournalUnreachable, NotAJournal, UsageError
+from leftoff.errors import JournalBusy, JournalDamaged, JournalMoved, JournalUnreachable, NotAJournal, UsageError
 from leftoff.journal.entry import moved_to, to_datetime
 from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.postgres_copying import appearing_in
@@ -26,7 +27,6 @@ from tests.work.test_copy import answers, refuses, same
 
 SOURCES = ["a.jsonl", "a.db", "postgresql:///"]
 from_anywhere = pytest.mark.parametrize("source", [*SOURCES, "a/"])
-from_one_owner = pytest.mark.parametrize("source", SOURCES)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_damage_is_not_copied(target: str) -> None:
         assert moved_to(journal.store.latest("first", "owner")) is None
 
 
-@from_one_owner
+@from_anywhere
 def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
     """The source refuses and names the target without a password; moving again, also later, changes nothing."""
     copied.make(source, upto=6)
@@ -164,12 +164,17 @@ def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
     assert refuses(target)
 
 
-def test_a_directory_of_several_writers_is_copied_and_not_moved(target: str) -> None:
-    """Who can own a run for itself alone can move it; of others a copy is made."""
+def test_a_directory_that_somebody_works_on_is_copied_and_not_moved(target: str) -> None:
+    """Several may own a run of a directory at once, so a move waits until nobody does; a copy does not."""
     copied.make("a/")
-    with pytest.raises(UsageError, match="copy it"):
-        move("a/", target)
-    assert tables(target) == []
+    with leftoff.open("a/") as journal:
+        for _ in journal.run("first").each(["x"], progress=False):
+            with pytest.raises(JournalBusy, match=str(os.getpid())):
+                move("a/", target)
+            assert tables(target) == []
+            journal.copy("b.jsonl")
+    assert move("a/", target).entries > 0
+    assert refuses("a/")
 
 
 def test_the_place_in_a_mark_means_the_same_elsewhere(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
