@@ -1,17 +1,17 @@
 """What a journal in PostgreSQL costs: leftoff as a user writes it, beside the raw cost of the same work.
 
-``python benchmarks/postgres.py URL [--items N] [--rounds N] [--done N]``: URL names a database to be used for nothing
-else; its schemas ``leftoff`` and ``bare`` are dropped. Figures are medians over interleaved rounds, with [min..max].
+``python benchmarks/postgres.py URL [--items N] [--rounds N]``: URL names a database to be used for nothing else; its
+schemas ``leftoff`` and ``bare`` are dropped. Figures are medians over interleaved rounds, with [min..max]. Resuming is
+measured by ``resume.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from item import group_commit
 
 WORKERS = 8
-CHUNK = 500
 
 
 def clean(url: str) -> None:
@@ -43,7 +42,13 @@ def bare(url: str, count: int) -> None:
 
 
 def each(url: str, count: int) -> None:
-    """The same as a loop over items."""
+    """The same as a loop over a range, whose next item is at hand: one commit an item."""
+    for _ in leftoff.each(range(count), url, run="each", progress=False):
+        pass
+
+
+def each_lazy(url: str, count: int) -> None:
+    """The same as a loop over a generator, which may make us wait: two commits an item."""
     for _ in leftoff.each(map(str, range(count)), url, run="each", progress=False):
         pass
 
@@ -61,7 +66,13 @@ def bare_threads(url: str, count: int) -> None:
 
 
 def threads(url: str, count: int) -> None:
-    """The same as a map with threads."""
+    """The same as a map over a range."""
+    for _ in leftoff.map(lambda _: None, range(count), url, run="map", workers=WORKERS, progress=False):
+        pass
+
+
+def threads_lazy(url: str, count: int) -> None:
+    """The same as a map over a generator."""
     for _ in leftoff.map(lambda _: None, map(str, range(count)), url, run="map", workers=WORKERS, progress=False):
         pass
 
@@ -75,40 +86,11 @@ def compare(url: str, name: str, parts: tuple[Callable[[str, int], None], ...], 
             start = time.perf_counter()
             part(url, count)
             took[part.__name__].append((time.perf_counter() - start) / count * 1e6)
+    raw = statistics.median(next(iter(took.values())))
     for part, times in took.items():
-        print(f"{name:10} {part:14} {statistics.median(times):8.0f} us an item [{min(times):.0f}..{max(times):.0f}]")
-    medians = [statistics.median(times) for times in took.values()]
-    print(f"{name:10} {medians[0] / medians[1]:.2f} of the speed of the raw cost")
-
-
-def resume(url: str, count: int) -> None:
-    """Resume behind so many done items: when the first new one comes, what memory it takes, and when the last."""
-    clean(url)
-    with leftoff.open(url) as journal:
-        for _ in journal.run("long").batches(map(str, range(count)), size=5000, progress=False):
-            pass
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("INSERT INTO bare.done SELECT n::text FROM generate_series(0, %s - 1) AS n", (count,))
-        start = time.perf_counter()
-        for begin in range(0, count, CHUNK):
-            keys = [str(n) for n in range(begin, begin + CHUNK)]
-            connection.execute("SELECT key FROM bare.done WHERE key = ANY(%s)", (keys,)).fetchall()
-        looked_up = time.perf_counter() - start
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def items(first: str) -> Iterator[str]:
-        yield first
-        yield from map(str, range(count))
-        yield "last"
-
-    start = time.perf_counter()
-    moments = {
-        key: time.perf_counter() - start for key in leftoff.each(items("first"), url, run="long", progress=False)
-    }
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(f"resume at {count:,}: first new item {moments['first']:.2f} s, last {moments['last']:.2f} s")
-    ratio = moments["last"] / looked_up
-    print(f"  = {ratio:.2f} of bare chunked look-ups ({looked_up:.2f} s), {memory / 1024:.0f} MB more")
+        median = statistics.median(times)
+        spread = f"[{min(times):.0f}..{max(times):.0f}]"
+        print(f"{name:10} {part:14} {median:8.0f} us an item {spread:16} {raw / median:.2f} of the raw speed")
 
 
 def main() -> None:
@@ -117,11 +99,9 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--done", type=int, default=1_000_000)
     given = parser.parse_args()
-    compare(given.url, "one by one", (bare, each), given.items, given.rounds)
-    compare(given.url, f"{WORKERS} threads", (bare_threads, threads), given.items * 4, given.rounds)
-    resume(given.url, given.done)
+    compare(given.url, "one by one", (bare, each, each_lazy), given.items, given.rounds)
+    compare(given.url, f"{WORKERS} threads", (bare_threads, threads, threads_lazy), given.items * 4, given.rounds)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_a_mistake_of_ours_keeps_its_traceback() -> None:
         ("absent.db", None, 1, "there is no journal absent.db"),
         ("notes.jsonl", b"dear diary\n", 1, "notes.jsonl is not a leftoff journal"),
         ("notes.db", b"dear diary\n" * 100, 1, "notes.db is not an SQLite database"),
-        ("notes.txt", b"", 2, "the suffix chooses the journal"),
+        ("notes.txt", b"", 2, "the name chooses the journal"),
         ("new.jsonl", b'{"leftoff":"journal","format":9,"id"', 1, "was written in format 9"),
         ("mysql://host/db", None, 2, "journals are kept in progress.jsonl"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import tracemalloc
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 
 import leftoff
-from leftoff.errors import JournalDamaged, JournalMoved, JournalUnreachable, NotAJournal, UsageError
+from leftoff.errors import JournalBusy, JournalDamaged, JournalMoved, JournalUnreachable, NotAJournal, UsageError
 from leftoff.journal.entry import moved_to, to_datetime
 from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.postgres_copying import appearing_in
@@ -25,7 +26,7 @@ from tests.work import copied
 from tests.work.test_copy import answers, refuses, same
 
 SOURCES = ["a.jsonl", "a.db", "postgresql:///"]
-from_anywhere = pytest.mark.parametrize("source", SOURCES)
+from_anywhere = pytest.mark.parametrize("source", [*SOURCES, "a/"])
 
 
 @pytest.fixture
@@ -163,6 +164,19 @@ def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
     assert refuses(target)
 
 
+def test_a_directory_that_somebody_works_on_is_copied_and_not_moved(target: str) -> None:
+    """Several may own a run of a directory at once, so a move waits until nobody does; a copy does not."""
+    copied.make("a/")
+    with leftoff.open("a/") as journal:
+        for _ in journal.run("first").each(["x"], progress=False):
+            with pytest.raises(JournalBusy, match=str(os.getpid())):
+                move("a/", target)
+            assert tables(target) == []
+            journal.copy("b.jsonl")
+    assert move("a/", target).entries > 0
+    assert refuses("a/")
+
+
 def test_the_place_in_a_mark_means_the_same_elsewhere(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the environment said is written out, so that another server is never taken for the one that was moved to."""
     copied.make("a.jsonl")
@@ -213,22 +227,27 @@ def take_back(source: str) -> None:
             journal.store.own(name)
 
 
-def sample(count: int, thorough: bool) -> list[int]:
-    """Choose which of so many places are struck: all, or every eighth from a random one on."""
-    start = random.SystemRandom().randrange(8)
-    print("from place", start)
-    return list(range(count)) if thorough else list(range(start, count, 8))
+def sample(count: int, part: int | None) -> range:
+    """Choose an eighth of so many places, a random one where none is named."""
+    start = random.SystemRandom().randrange(8) if part is None else part
+    print("part", start, "of eight; all of them: make prove PYTEST_ADDOPTS='-k test_copy_postgres'")
+    return range(start, count, 8)
 
 
 strikes = pytest.mark.parametrize(
-    ("function", "source", "thorough"),
-    [("move", source, False) for source in SOURCES]
-    + [pytest.param(f, source, True, marks=pytest.mark.prove) for f in ("copy", "move") for source in SOURCES],
+    ("function", "source", "part"),
+    [("move", source, None) for source in SOURCES]
+    + [
+        pytest.param(function, source, part, marks=pytest.mark.prove)
+        for function in ("copy", "move")
+        for source in SOURCES
+        for part in range(8)
+    ],
 )
 
 
 @strikes
-def test_killed_at_every_statement(function: str, source: str, thorough: bool, target: str, postgres: Server) -> None:
+def test_killed_at_every_statement(function: str, source: str, part: int | None, target: str, postgres: Server) -> None:
     """Killed before any statement to a server or around any write to a file: the same call finishes it, one goes on."""
     copied.make(source)
     expected = answers(source)
@@ -238,8 +257,8 @@ def test_killed_at_every_statement(function: str, source: str, thorough: bool, t
         take_back(source)
         calls = server.run(function, source, target).calls if "://" not in source else 0
         assert statements > 15
-        places = [("statement", number) for number in sample(statements, thorough)]
-        places += [("boundary", number) for number in sample(2 * calls, thorough)]
+        places = [("statement", number) for number in sample(statements, part)]
+        places += [("boundary", number) for number in sample(2 * calls, part)]
         for kind, number in places:
             postgres.clean(target)
             take_back(source)
@@ -257,7 +276,7 @@ def test_killed_at_every_statement(function: str, source: str, thorough: bool, t
 
 @strikes
 def test_a_backend_killed_at_every_statement(
-    function: str, source: str, thorough: bool, target: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
+    function: str, source: str, part: int | None, target: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever session ends before whichever statement, the copy is whole or not there, and again is enough."""
     copied.make(source)
@@ -266,7 +285,7 @@ def test_a_backend_killed_at_every_statement(
     with monkeypatch.context() as patch:
         statements = len(_strike_at(patch, -1, postgres, call, source, target))
     assert statements > 15
-    for number in sample(statements, thorough):
+    for number in sample(statements, part):
         postgres.clean(target)
         take_back(source)
         with monkeypatch.context() as patch:

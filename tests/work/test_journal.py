@@ -31,8 +31,8 @@ from tests.contract.stores import everywhere, on_files
 @pytest.mark.parametrize(
     ("place", "error", "message"),
     [
-        ("progress", UsageError, "the suffix chooses the journal"),
-        ("progress.txt", UsageError, "the suffix chooses the journal"),
+        ("progress", UsageError, "the name chooses the journal"),
+        ("progress.txt", UsageError, "the name chooses the journal"),
         ("http://example.org/x.db", UsageError, "journals are kept in progress.jsonl"),
         ("nowhere/run.jsonl", JournalMissing, "there is no directory nowhere"),
         ("nowhere/run.db", JournalMissing, "there is no directory nowhere"),

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from leftoff.errors import JournalMissing, JournalMoved, UsageError
+from leftoff.errors import JournalBusy, JournalMissing, JournalMoved, UsageError
 from leftoff.journal.copying import appearing, back_up, write_jsonl, write_sqlite
 from leftoff.journal.entry import Draft, moved_to
 from leftoff.journal.lock import whoami
@@ -73,6 +73,8 @@ def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Copi
     store = make_store(source, "power", create=False)
     try:
         runs = _runs_of(store)
+        if store.shared:
+            _refuse_others(store, runs)
         gone = {run: place for run in runs if (place := moved_to(store.latest(run, "owner")))}
         for run, place in gone.items():
             if place != there.place:
@@ -94,6 +96,16 @@ def _runs_of(store: Store) -> list[str]:
     if not runs:
         raise UsageError(f"{store.url} holds no run yet, so there is nothing to copy")
     return runs
+
+
+def _refuse_others(store: Store, runs: list[str]) -> None:
+    """Raise `JournalBusy` while a process works on a run that several may own at once: owning it keeps nobody out."""
+    for run in runs:
+        if (who := store.holder(run)) is not None:
+            raise JournalBusy(
+                f"the run {run!r} of {store.url} is worked on by process {who.get('pid')} on {who.get('host')}; wait"
+                " for it to end or stop it"
+            )
 
 
 def _holds(there: _Target, store: Store, runs: list[str]) -> bool:
