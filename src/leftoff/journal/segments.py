@@ -37,6 +37,7 @@ from leftoff.journal.entry import FORMAT, Entry, Tries
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_owner import Appender
 from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, time_text
+from leftoff.journal.jsonl_verify import examine_jsonl
 from leftoff.journal.lock import FileHold, Hold
 from leftoff.journal.segment import Segment, shown
 from leftoff.journal.segments_merged import Merged, order
@@ -245,15 +246,10 @@ class SegmentsStore:
     def verify(self) -> Iterator[Damage]:
         """Check every byte of every file, without writing."""
         for segment in self._list():
-            store = None
             try:
-                store = JsonlStore(segment.path, self.durability)
-                yield from store.verify()
+                yield from examine_jsonl(segment.path, str(segment.path)).damage
             except JournalError as error:
                 yield Damage(str(segment.path), str(error))
-            finally:
-                if store is not None:
-                    store.close()
         try:
             SegmentsStore(self.path, self.durability).close()
         except JournalError as error:
