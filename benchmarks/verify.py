@@ -24,7 +24,7 @@ from leftoff.work.mend import examine
 def scan_bytes(place: str) -> None:
     """Read and sum all bytes."""
     total = 0
-    with open(place, "rb", buffering=0) as file:
+    with Path(place).open("rb", buffering=0) as file:
         while block := file.read(4 << 20):
             total = crc32(block, total)
 

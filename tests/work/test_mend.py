@@ -16,12 +16,12 @@ from leftoff.journal.entry import Draft
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.testing.kills import ForkServer
 from leftoff.work.mend import compact, compare, examine, plan, repair
-from tests.contract.stores import FILES, PLACES
+from tests.contract.stores import FILES
 from tests.journal.jsonl_files import no_syncs, small_journal
 from tests.work import copied, mended
 
 PROGRAM = Path(mended.__file__)
-STORED = [place for place in PLACES if place != "memory:"]
+STORED = [*FILES, "postgresql:///"]
 on_files = pytest.mark.parametrize("place", FILES)
 everywhere = pytest.mark.parametrize("place", STORED)
 
@@ -133,12 +133,18 @@ def test_wrong_use_is_refused_before_anything_happens(postgres: object) -> None:
     for call in (compact, repair, plan, examine):
         with pytest.raises(JournalMissing, match=r"none\.jsonl"):
             call("none.jsonl")
-        with pytest.raises(leftoff.UsageError, match="suffix"):
+        with pytest.raises(leftoff.UsageError, match="the name chooses the journal"):
             call("none.txt")
     with pytest.raises(leftoff.UsageError, match="is no file"):
         repair("postgresql:///")
     with pytest.raises(leftoff.UsageError, match="is no file"):
         compact("postgresql:///", keep=True)
+    mended.make("many/")
+    for call in (repair, compact):
+        with pytest.raises(leftoff.UsageError, match="is no file"):
+            call("many/")
+        with pytest.raises(leftoff.UsageError, match="name that"):
+            call(next(Path("many").glob("*.jsonl")))
     with pytest.raises(leftoff.UsageError, match="is for SQLite"):
         compact("a.jsonl", vacuum=True)
     for name in ("empty.jsonl", "empty.db"):

@@ -50,12 +50,13 @@ def keep_original(path: Path, word: str) -> Path:
     while True:
         aside = path.with_name(f"{path.name}.{word}-{number}")
         there = [side for side in _SIDES if os.path.lexists(f"{aside}{side}")]
-        if not there:
-            break
-        if "" in there and all(_same(f"{path}{side}", f"{aside}{side}") for side in _SIDES):
+        if "" not in there:
+            break  # what an interrupted attempt kept of a log alone is kept anew
+        if all(_same(f"{path}{side}", f"{aside}{side}") for side in _SIDES):
             return aside
         number += 1
     for side in reversed(_SIDES):  # the file itself last: where it is, all is
+        Path(f"{aside}{side}").unlink(missing_ok=True)
         if os.path.exists(f"{path}{side}"):
             _copy(Path(f"{path}{side}"), Path(f"{aside}{side}"))
     return aside
