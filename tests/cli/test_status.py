@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 import leftoff
 from tests.cli.conftest import call
 from tests.contract.program import finish, started, until, write
@@ -41,7 +43,10 @@ def test_json_has_the_numbers(ingest: str) -> None:
     """--json prints one object: the journal, and each run with its accounts, newest entry and owner."""
     seen = call("status", ingest, "--json").json
     (run,) = seen.pop("runs")
-    assert seen == {"journal": ingest, "bytes": seen["bytes"], "torn_bytes": 0}
+    assert seen == {
+        "journal": ingest, "bytes": seen["bytes"], "torn_bytes": 0, "aside_bytes": 0,
+        "droppable_entries": seen["droppable_entries"],
+    }  # fmt: skip
     assert seen["bytes"] >= Path(ingest).stat().st_size > 0
     assert [run[name] for name in ("run", "total", "done", "dead", "missing", "open")] == ["ingest", 5, 3, 2, 0, 0]
     assert run["newest"]["kind"] == "pass"
@@ -79,6 +84,21 @@ def test_a_process_that_works_on_another_run_does_not_run_this_one(ingest: str, 
         until(process, "in hand")
         owners = {run["run"]: run["owner"]["runs"] for run in call("status", ingest, "--json").json["runs"]}
     assert owners == {"ingest": False, "other": True}
+
+
+def test_what_is_kept_aside_and_what_compacting_gives_are_said(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes beside the journal are counted apart, and a journal that is mostly past is said to be worth compacting."""
+    monkeypatch.setattr("leftoff.work.look._FEW", 10)
+    with leftoff.open(place, durability="process") as journal:
+        for _ in journal.run("ingest").each((str(n) for n in range(40)), progress=False):
+            pass
+        journal.run("ingest").forget()
+    assert "leftoff compact drops them" in call("status", place).out
+    assert call("compact", place, "--keep").code == 0
+    ended = call("status", place)
+    assert "leftoff compact drops them" not in ended.out
+    assert "more are kept aside beside it" in ended.out
+    assert call("status", place, "--json").json["aside_bytes"] == Path(f"{place}.before-1").stat().st_size
 
 
 def test_a_torn_tail_is_said_and_left_alone(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def test_a_sound_journal_is_said_to_be_sound(ingest: str) -> None:
     """Nothing damaged: one line, exit code 0."""
     ended = call("verify", ingest)
     assert (ended.code, ended.out, ended.err) == (0, f"{ingest} is sound\n", "")
-    assert call("verify", ingest, "--json").json == {"journal": ingest, "sound": True, "damage": []}
+    assert call("verify", ingest, "--json").json == {
+        "journal": ingest, "sound": True, "damage": [], "torn_bytes": 0,
+    }  # fmt: skip
 
 
 def test_a_flipped_bit_is_found(ingest: str) -> None:
@@ -33,13 +35,14 @@ def test_a_flipped_bit_is_found(ingest: str) -> None:
     before = path.read_bytes()
     ended = call("verify", ingest)
     assert ended.code == 4
-    assert ended.out.startswith(ingest)
-    assert ended.err == f"{ingest} is damaged in 1 place\n"
+    assert "\n  affects: " in ended.out
+    assert "'b'" in ended.out
+    assert ended.err == f"{ingest} is damaged in 1 place\nwhat can be saved: leftoff repair {ingest}\n"
     ended = call("verify", ingest, "--json")
     assert ended.code == 4
     assert ended.json["sound"] is False
     assert len(ended.json["damage"]) == 1
-    assert set(ended.json["damage"][0]) == {"where", "what"}
+    assert set(ended.json["damage"][0]) == {"where", "what", "affects", "sound"}
     assert path.read_bytes() == before
 
 
@@ -59,4 +62,18 @@ def test_a_torn_tail_is_no_damage(tmp_path: Path) -> None:
         list(journal.run("ingest").each("abc", progress=False))
     path = tmp_path / "torn.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    assert call("verify", "torn.jsonl").code == 0
+    ended = call("verify", "torn.jsonl")
+    assert ended.code == 0
+    assert "its last commit is torn: the next run will cut" in ended.out
+    assert call("verify", "torn.jsonl", "--json").json["torn_bytes"] > 0
+
+
+def test_an_ancestor_is_proven(ingest: str) -> None:
+    """--against OLD proves where a compacted journal came from, and exit code 4 says that it did not."""
+    aside = call("compact", ingest, "--keep", "--json").json["aside"]
+    old = str(Path(aside).rename(f"old-{ingest}"))
+    ended = call("verify", ingest, "--against", old)
+    assert (ended.code, ended.out) == (0, f"{ingest} is sound, and came of {old}\n")
+    refused = call("verify", old, "--against", ingest)
+    assert refused.code == 4
+    assert refused.err == f"{old} did not come of {ingest}\n"

@@ -21,7 +21,7 @@ WRITE = "import sys; from tests.work.copied import go_on; go_on(*sys.argv[1:])"
 @pytest.mark.parametrize("place", [place for place in PLACES if place != "memory:"])
 def test_a_live_journal_is_never_called_damaged(tmp_path: Path, place: str) -> None:
     """Opened, counted and verified again and again under a busy writer, it is sound and only ever grows."""
-    journal_path, told = place if "://" in place else tmp_path / place, tmp_path / "told"
+    journal_path, told = place if "://" in place else f"{tmp_path}/{place}", tmp_path / "told"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
     with subprocess.Popen([sys.executable, "-c", WRITE, str(journal_path), str(told)], env=environment) as writer:
         try:

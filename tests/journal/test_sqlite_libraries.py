@@ -6,7 +6,9 @@ import sqlite3
 from pathlib import Path
 
 import apsw
+import pytest
 
+from leftoff.errors import JournalLost
 from leftoff.journal.entry import Draft
 from leftoff.journal.sqlite import SqliteStore
 from tests.contract import program
@@ -35,8 +37,11 @@ def test_another_sqlite_library_finds_the_journal_sound(tmp_path: Path) -> None:
     other.close()
 
 
-def test_another_sqlite_library_in_this_process_does_not_free_the_run(tmp_path: Path) -> None:
-    """Closing the file in a second library drops the first one's locks on it; the run's lock is on another file."""
+def test_another_sqlite_library_in_this_process_loses_nothing(tmp_path: Path) -> None:
+    """Closing the file, a second library drops the first one's locks and deletes its log: nothing more is acknowledged.
+
+    The run is still owned: its lock is on another file.
+    """
     store = SqliteStore(tmp_path / "run.db")
     owner = store.own("r")
     owner.commit([Draft("done", "a")])
@@ -53,7 +58,10 @@ def test_another_sqlite_library_in_this_process_does_not_free_the_run(tmp_path: 
             print("refused")
         """
     assert program.run(program.write(tmp_path, second)).stdout == "refused\n"
-    owner.commit([Draft("done", "b")])
-    assert list(store.keys("r", "done")) == ["a", "b"]
+    with pytest.raises(JournalLost, match=r"run\.db-wal was deleted"):
+        owner.commit([Draft("done", "b")])
+    store.close()
+    store = SqliteStore(tmp_path / "run.db")
+    assert list(store.keys("r", "done")) == ["a"]
     assert list(store.verify()) == []
     store.close()

@@ -340,11 +340,3 @@ def test_another_module_that_is_missing_is_not_taken_for_the_driver(monkeypatch:
     monkeypatch.setitem(sys.modules, "leftoff.journal.postgres", None)
     with pytest.raises(ModuleNotFoundError, match=r"leftoff\.journal\.postgres"):
         leftoff.open("postgresql://localhost/none")
-
-
-def test_a_closed_sqlite_journal_is_one_file(tmp_path: Path) -> None:
-    """After a loop and a close nothing is left in SQLite's log: the file alone holds everything."""
-    with leftoff.open(tmp_path / "work.db") as journal:
-        for _ in journal.run("work").each(["a", "b"], progress=False):
-            pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["work.db", "work.db.lock"]

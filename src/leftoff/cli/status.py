@@ -24,7 +24,8 @@ def status(place: str, run: str | None, as_json: bool) -> None:
     """Show where each run stands.
 
     For each run of JOURNAL: what is done, dead, open (in hand, or failed with tries left) and missing, when
-    something happened last, and which process owns the run. Nothing is locked or changed; the work may go on
+    something happened last, and which process owns the run; for the journal, its size on disk and whether compacting
+    it would pay. Nothing is locked or changed; the work may go on
     meanwhile.
     """
     with open_journal(place, create=False) as journal:
@@ -37,6 +38,10 @@ def status(place: str, run: str | None, as_json: bool) -> None:
     click.echo(f"{printable(seen.url)}: {size(seen.size)}, {runs}")
     if seen.torn:
         click.echo(f"  its last commit is torn: the next run will cut {plural(seen.torn, 'byte')} and keep them aside")
+    if seen.aside:
+        click.echo(f"  {size(seen.aside)} more are kept aside beside it")
+    if seen.compacting_pays:
+        click.echo(f"  about {plural(seen.droppable, 'entry', 'entries')} no longer matter: leftoff compact drops them")
     for one in seen.runs:
         click.echo(_paragraph(one))
 
@@ -84,4 +89,7 @@ def _object(seen: Status) -> dict[str, Any]:
         newest = None if last is None else {"at": iso(last.at), "seq": last.seq, "kind": last.kind}
         owner = None if one.owner is None else asdict(one.owner)
         runs.append({**accounts, "newest": newest, "owner": owner, "living": one.living, "doubles": one.doubles})
-    return {"journal": seen.url, "bytes": seen.size, "torn_bytes": seen.torn, "runs": runs}
+    return {
+        "journal": seen.url, "bytes": seen.size, "torn_bytes": seen.torn, "aside_bytes": seen.aside,
+        "droppable_entries": seen.droppable, "runs": runs,
+    }  # fmt: skip

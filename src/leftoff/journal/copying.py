@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -25,16 +24,16 @@ from zlib import crc32
 from leftoff.errors import JournalDamaged, JournalError, UsageError
 from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl import JsonlStore
-from leftoff.journal.jsonl_scan import make_header, read_header, seal, time_text
+from leftoff.journal.jsonl_scan import make_header, time_text
+from leftoff.journal.jsonl_write import JsonlWriter, entry_text
 from leftoff.journal.lock import Hold
-from leftoff.journal.rows import IS_FATE, Fetch, Rows, RunRow, entry_sum, value_sum_of
+from leftoff.journal.rows import IS_FATE, Rows, RunRow, entry_sum, value_sum_of
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_file import SQLITE, create_tables, set_durability, translated
 from leftoff.journal.sqlite_file import read_header as read_sqlite_header
-from leftoff.journal.sqlite_verify import check_all
-from leftoff.journal.sync import open_private, put_in_place, unusable, write_all
+from leftoff.journal.sqlite_verify import check_all, fetch_with
+from leftoff.journal.sync import open_private, put_in_place, unusable
 
-_BLOCK: Final = 1 << 20  # bytes of JSON Lines in one write
 _PAGE: Final = 2000  # rows in one insert
 _SIDES: Final = ("", "-journal", "-wal", "-shm")
 _ADD_ENTRY: Final = f"INSERT INTO leftoff_entry VALUES ({', '.join('?' * 10)})"
@@ -95,36 +94,16 @@ def _remove(temporary: Path) -> None:
 
 def write_jsonl(path: Path, entries: Iterable[Entry]) -> int:
     """Write entries to the empty file at ``path`` as a JSON Lines journal; check it and return how many they were."""
-    header = make_header(secrets.token_hex(8), time_text(time.time()))
-    start = read_header(header, str(path))
-    assert start is not None  # noqa: S101  # for the type checker: it was just made
-    offset, crc, seq = start
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    writer = JsonlWriter(path, make_header(secrets.token_hex(8), time_text(time.time())))
+    seq = 0
     try:
-        block = header
         for entry in entries:
             seq += 1
-            line, crc = seal(_line(entry, seq, offset), crc)
-            offset += len(line)
-            block += line
-            if len(block) >= _BLOCK:
-                write_all(fd, block)
-                block = b""
-        write_all(fd, block)
+            writer.commit([(seq, entry_text(entry))])
     finally:
-        os.close(fd)
+        writer.close()
     JsonlStore(path).close()  # opening checks every byte
     return seq
-
-
-def _line(entry: Entry, seq: int, offset: int) -> bytes:
-    """Return an entry's line without its sum: a commit of its own."""
-    value = "" if entry.value is None else f',"value":{_json(entry.value)}'
-    return (
-        f'{{"seq":{seq},"commit":{offset},"at":"{time_text(entry.at.timestamp())}",'
-        f'"run":{encode_basestring(entry.run)},"epoch":{entry.epoch},'
-        f'"{entry.kind}":{encode_basestring(entry.key)}{value},"sum":"'
-    ).encode()
 
 
 def _json(value: Any) -> str:
@@ -145,7 +124,7 @@ class Head:
 def write_sqlite(path: Path, entries: Iterable[Entry]) -> int:
     """Write entries to the empty file at ``path`` as an SQLite journal; check it and return how many they were."""
     with translated(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        fetch = _fetch_with(connection)
+        fetch = fetch_with(connection)
         set_durability(fetch, path, power=True)
         journal_id = secrets.token_hex(8)
         salt = crc32(journal_id.encode())
@@ -196,13 +175,9 @@ def back_up(source: SqliteStore, path: Path) -> int:
 
 def _finish(connection: sqlite3.Connection, path: Path) -> None:
     """Check the copy, and leave nothing of it in a write-ahead log."""
-    fetch = _fetch_with(connection)
+    fetch = fetch_with(connection)
     journal_id = read_sqlite_header(fetch, path)
     assert journal_id is not None  # noqa: S101  # whoever copies has looked at its runs
     for damage in check_all(fetch, Rows(fetch, path, journal_id, SQLITE)):
         raise JournalDamaged(f"{damage.where}: {damage.what}; nothing was copied. Look with: leftoff verify")
     fetch("PRAGMA wal_checkpoint(TRUNCATE)", ())
-
-
-def _fetch_with(connection: sqlite3.Connection) -> Fetch:
-    return lambda sql, parameters: connection.execute(sql, parameters).fetchall()

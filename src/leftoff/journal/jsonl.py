@@ -17,7 +17,9 @@ from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_owner import Appender, JsonlOwner
 from leftoff.journal.jsonl_scan import (
     BLOCK,
+    HEADER,
     HEADER_LENGTH,
+    SUM_TAIL,
     Position,
     check,
     entries_on,
@@ -26,6 +28,7 @@ from leftoff.journal.jsonl_scan import (
     time_text,
     understood,
 )
+from leftoff.journal.jsonl_verify import examine_jsonl
 from leftoff.journal.lock import Hold, holder
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability
@@ -206,16 +209,27 @@ class JsonlStore:
         """Return the items that were begun or failed and have no conclusion."""
         return dict(self._index(run).open_items)
 
+    def length(self) -> int:
+        """Return the number of lines, the header apart."""
+        self._refresh()
+        end = self._checked.offset if self._checked else 0
+        starts = range(0, end, BLOCK)
+        return max(0, sum(os.pread(self._fd, min(BLOCK, end - at), at).count(b"\n") for at in starts) - 1)
+
+    def head(self, run: str) -> tuple[str, int, int] | None:
+        """Return the journal's id, and seq and sum of the file's newest entry; None where there is no such run."""
+        if self._index(run).end == HEADER_LENGTH or self._checked is None:
+            return None
+        match = HEADER.match(os.pread(self._fd, BLOCK, 0))
+        total = os.pread(self._fd, 8, self._checked.offset - SUM_TAIL)
+        return None if match is None else (match[2].decode(), self._checked.seq, int(total, 16))
+
     def verify(self) -> Iterator[Damage]:
-        """Check every byte, without writing. What lies behind a damaged place cannot be judged."""
+        """Check every byte, without writing; what lies behind a damaged place is judged by itself."""
         try:
-            fresh = JsonlStore(self.path, self.durability)
-            last = 0
-            for entry in fresh.entries():
-                if entry.seq != last + 1:
-                    yield Damage(f"seq {entry.seq}", f"seq {last + 1} was expected")
-                last = entry.seq
-            fresh.close()
+            yield from examine_jsonl(self.path, self.url).damage
+        except FileNotFoundError:
+            return
         except JournalUnusable:
             raise
         except JournalError as error:
@@ -225,6 +239,15 @@ class JsonlStore:
 
     def own(self, run: str, program: str | None = None, shard: Shard = WHOLE) -> JsonlOwner:  # noqa: ARG002
         """Take the run over; the whole file has one appender at a time."""
+        appender = self._hold()
+        with understood(self.url):
+            return JsonlOwner(appender, self._index(run), program)
+
+    def hold_file(self) -> Position:
+        """Own the whole file until `close` and write no entry; return its end. A torn tail is cut as by an owner."""
+        return self._hold().position
+
+    def _hold(self) -> Appender:
         if self._appender is None:
             hold = Hold(self.path, 0, f"{self.url} (JSON Lines has one writer a file)")
             try:
@@ -232,8 +255,7 @@ class JsonlStore:
             except BaseException:
                 hold.release()
                 raise
-        with understood(self.url):
-            return JsonlOwner(self._appender, self._index(run), program)
+        return self._appender
 
     def begin_appending(self, hold: Hold | None) -> Appender:
         """Return what appends to the file, which nobody else does; it lets go of ``hold`` when it is closed."""

@@ -28,7 +28,7 @@ SUM_TAIL: Final = 11  # the eight digits and '"}\n' that follow them
 _LONGEST_TAIL: Final = 256 << 20  # a tear is at most the commits of one sync; beyond this it is damage
 
 _HEAD: Final = b'{"leftoff":"journal","format":'
-_HEADER: Final = re.compile(
+HEADER: Final = re.compile(
     _HEAD + rb'(\d+),"id":"([0-9a-f]{16})","created":"([0-9TZ:.-]{24})","sum":"([0-9a-f]{8})"\}\n'
 )
 _HEADER_SHAPE: Final = (  # of format 1, for the beginning of a header whose writing was interrupted
@@ -41,7 +41,7 @@ _HEADER_SHAPE: Final = (  # of format 1, for the beginning of a header whose wri
     + b'"}\n'
 )
 HEADER_LENGTH: Final = len(_HEADER_SHAPE)
-_WHOLE: Final = re.compile(
+WHOLE: Final = re.compile(
     rb'\{"seq":(\d+),"commit":(\d+),(?:"synced":(\d+),)?"at":"[^"]*","run":.*?(,"more":1)?,"sum":"([0-9a-f]{8})"\}',
     re.DOTALL,
 )
@@ -75,7 +75,7 @@ def read_header(data: bytes, path: str) -> Position | None:
 
     Raise `JournalTooNew`, `NotAJournal` or `JournalDamaged`.
     """
-    match = _HEADER.match(data)
+    match = HEADER.match(data)
     if match is None:
         if _is_beginning_of_header(data):
             return None
@@ -127,7 +127,7 @@ def check(fd: int, start: Position, path: str) -> tuple[Position, bytes]:
         while not end and len(block) < _LONGEST_TAIL and (rest := _read(fd, BLOCK, offset + len(block), size)):
             block += rest
             end = block.rfind(b"\n") + 1
-        after = _crc_after(memoryview(block)[:end], crc)
+        after = crc_after(memoryview(block)[:end], crc)
         if after is None:
             return _end_at(fd, size, Position(offset, crc, 0), last_line, start, path)
         last_line = block[block.rfind(b"\n", 0, end - 1) + 1 : end]
@@ -138,7 +138,7 @@ def check(fd: int, start: Position, path: str) -> tuple[Position, bytes]:
     return Position(offset, crc, _last_seq(last_line, start.seq)), b""
 
 
-def _crc_after(lines: bytes | memoryview, crc: int) -> int | None:
+def crc_after(lines: bytes | memoryview, crc: int) -> int | None:
     """Return the CRC behind some whole lines; None unless the last sum in them is the CRC of every byte before it."""
     tail = bytes(lines[-SUM_TAIL:])
     crc = crc32(lines[:-SUM_TAIL], crc)
@@ -150,6 +150,11 @@ def _read(fd: int, length: int, offset: int, size: int) -> bytes:
     return os.pread(fd, max(0, min(length, size - offset)), offset)
 
 
+def region(fd: int, begin: int, size: int) -> bytes:
+    """Read what may be a torn tail, for `is_torn`; longer than any by one byte where it is none."""
+    return _read(fd, _LONGEST_TAIL + 1, begin, size)
+
+
 def _end_at(fd: int, size: int, known: Position, before: bytes, start: Position, path: str) -> tuple[Position, bytes]:
     """Find the first line that does not fit, from the last place known to be good, and decide: torn, or damaged."""
     offset, crc, _ = known
@@ -157,15 +162,15 @@ def _end_at(fd: int, size: int, known: Position, before: bytes, start: Position,
     good = 0
     while end := data.find(b"\n", good) + 1:
         line = data[good:end]
-        after = _crc_after(line, crc)
+        after = crc_after(line, crc)
         if after is None:
             break
         crc, good, before = after, end, line
     bad = offset + good
     begin, last_seq = bad, _last_seq(before, start.seq)
-    if (match := _WHOLE.match(before)) and match[4]:
+    if (match := WHOLE.match(before)) and match[4]:
         begin = int(match[2])
-    if begin < start.offset or not _is_torn(_read(fd, _LONGEST_TAIL + 1, begin, size), begin, bad):
+    if begin < start.offset or not is_torn(region(fd, begin, size), begin, bad):
         raise JournalDamaged(
             f"{path}: the entry behind seq {last_seq} (offset {bad}) is not what was written; nothing was changed."
             " Restore a copy of"
@@ -186,17 +191,17 @@ def _position_of(fd: int, start: Position, offset: int) -> Position:
     return Position(offset, crc, _last_seq(last_line[last_line.rfind(b"\n", 0, -1) + 1 :], start.seq))
 
 
-def _is_torn(region: bytes, begin: int, bad: int) -> bool:
-    """Return whether ``region``, from the begin of the first incomplete commit on, can be what a power failure left.
+def is_torn(data: bytes, begin: int, bad: int) -> bool:
+    """Return whether ``data``, from the begin of the first incomplete commit on, can be what a power failure left.
 
     ``bad`` is the offset of the first line that does not fit.
     """
-    if len(region) > _LONGEST_TAIL:
+    if len(data) > _LONGEST_TAIL:
         return False
-    *lines, rest = region.split(b"\n")
+    *lines, rest = data.split(b"\n")
     at, hole_seen, torn = begin, False, True
     for line in lines:
-        whole = _WHOLE.fullmatch(line)
+        whole = WHOLE.fullmatch(line)
         if whole is not None and b"\0" not in line:
             if int(whole[3] or whole[2]) > begin or (at >= bad and not hole_seen):
                 return False
@@ -208,7 +213,7 @@ def _is_torn(region: bytes, begin: int, bad: int) -> bool:
         torn = whole is None or bool(whole[4])
     if not rest:
         return hole_seen or torn
-    whole = _WHOLE.match(rest)
+    whole = WHOLE.match(rest)
     ends_well = whole is None or not rest[whole.end() :].strip(b"\0")  # a sector may begin at the line's very end
     return ends_well and (b"\0" not in rest or _holes_fit(rest, at, last=True))
 

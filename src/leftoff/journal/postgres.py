@@ -38,6 +38,7 @@ from leftoff.journal.postgres_server import (
     translated,
 )
 from leftoff.journal.rows import Rows, RunRow
+from leftoff.journal.rows_verify import check_journal
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability, redacted
 
@@ -241,7 +242,7 @@ class PostgresStore:
                 self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             connection = self._connection
             try:
-                found = [damage for run in rows.runs() for damage in rows.check_chain(run)]
+                found = list(check_journal(rows, by_run=True))
                 for seq, run in self.fetch(
                     "SELECT min(seq), run FROM leftoff.entry AS e WHERE NOT EXISTS (SELECT 1 FROM leftoff.run WHERE"
                     " run.run = e.run) GROUP BY run"
@@ -272,6 +273,20 @@ class PostgresStore:
     def connect_user(self, patience: float = 0.0) -> Connection:
         """Open a connection for the user's rows and our commits."""
         return connect(Connection, self._given, patience=patience)
+
+    def connect_whole(self) -> Guarded:
+        """Open a connection that changes the journal as a whole, and asks through its indexes."""
+        return connect(Guarded, self._given, reading=True)
+
+    def length(self) -> int:
+        """Return the number of entries."""
+        rows = self._look()
+        return 0 if rows is None else rows.length()
+
+    def head(self, run: str) -> tuple[str, int, int] | None:
+        """Return the journal's id, and seq and sum of the run's newest entry; None where there is no such run."""
+        found = self._run(run)
+        return None if found is None else (found[0].journal_id, found[1].seq, found[1].sum)
 
     def ensure_journal(self, connection: Connection) -> str:
         """Create the journal where there is none, all of it in one transaction; return its id."""

@@ -32,6 +32,7 @@ from leftoff.journal.postgres_server import (
     translated,
 )
 from leftoff.journal.rows import IS_FATE, Rows, RunRow
+from leftoff.journal.rows_verify import check_journal
 from leftoff.journal.store import Durability, redacted
 
 _LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtext('leftoff'), 0)"
@@ -79,14 +80,14 @@ class Making:
             self._own("ANALYZE leftoff.entry")  # or the checks below are planned for an empty table
             for name, head in heads.items():
                 self._add_run(name, head, rows)
+            for damage in check_journal(rows, by_run=True):
+                raise JournalDamaged(f"{damage.where}: {damage.what}; nothing was copied. Look with: leftoff verify")
         return seq
 
     def _add_run(self, name: str, head: Head, rows: Rows) -> None:
         done, dead, superseded = self._own(_ACCOUNT, (head.run,)).fetchall()[0]
         row = RunRow(head.run, name, head.epoch, head.seq, head.sum, head.mark, done, dead, superseded)
         self._own(_ADD_RUN, (*row, row.row_sum(rows.salt)))
-        for damage in rows.check_chain(row):
-            raise JournalDamaged(f"{damage.where}: {damage.what}; nothing was copied. Look with: leftoff verify")
 
 
 @contextmanager

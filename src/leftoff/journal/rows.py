@@ -23,7 +23,7 @@ from zlib import crc32
 
 from leftoff.errors import JournalDamaged, LeftoffError
 from leftoff.journal.entry import CONCLUSIONS, Entry, Tries, check_value, fold_open, to_datetime
-from leftoff.journal.store import Damage, Mark
+from leftoff.journal.store import Mark
 
 Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Run one statement with parameters and return all its rows."""
@@ -114,9 +114,10 @@ class Rows:
     def __init__(self, fetch: Fetch, place: Any, journal_id: str, dialect: Dialect) -> None:
         """Read through ``fetch(sql, parameters)``, which returns all rows, from a journal whose header was checked."""
         self.place = place
+        self.journal_id = journal_id
         self.salt = crc32(journal_id.encode())
-        self._fetch = fetch
-        self._dialect = dialect
+        self.dialect = dialect
+        self.fetch = fetch
         columns = f"seq, run, epoch, at, kind||'', key||'', value||'', value_sum, {dialect.summed}, prev, sum"
         self._entries_as_e = f"SELECT {columns} FROM {dialect.entries} AS e"
         self._newest = (
@@ -126,12 +127,12 @@ class Rows:
 
     def damaged(self, what: str) -> JournalDamaged:
         """Return the error for bytes that are not what was written."""
-        return self._dialect.damaged(self.place, what)
+        return self.dialect.damaged(self.place, what)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
         """Let whatever the database, damaged bytes or forged rows raise inside surface as a `JournalError`."""
-        with self._dialect.translated(self.place):
+        with self.dialect.translated(self.place):
             try:
                 yield
             except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
@@ -153,7 +154,7 @@ class Rows:
 
     def _runs(self, clause: str, parameters: tuple[Any, ...]) -> list[RunRow]:
         with self.translated():
-            rows = self._fetch(f"SELECT {_RUN}, row_sum FROM {self._dialect.runs} {clause}", parameters)
+            rows = self.fetch(f"SELECT {_RUN}, row_sum FROM {self.dialect.runs} {clause}", parameters)
             found = [RunRow(*row[:-1]) for row in rows]
             for row, run in zip(rows, found, strict=True):
                 if run.row_sum(self.salt) != row[-1]:
@@ -169,12 +170,12 @@ class Rows:
     def newest_seq(self) -> int:
         """Return the seq of the file's newest entry, 0 without one."""
         with self.translated():
-            return int(self._fetch(self._dialect.newest, ())[0][0])
+            return int(self.fetch(self.dialect.newest, ())[0][0])
 
     def _entries(self, clause: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Return rows with the columns of `_ENTRY`, values included, checked."""
         with self.translated():
-            rows: list[tuple[Any, ...]] = self._fetch(self._entries_as_e + clause, parameters)
+            rows: list[tuple[Any, ...]] = self.fetch(self._entries_as_e + clause, parameters)
             if rows:
                 check_rows(rows, self.damaged)
                 for row in rows:
@@ -186,49 +187,23 @@ class Rows:
         """Iterate the entries of one run, or of all, with ``after < seq <= last``."""
         only = "" if run is None else f"AND run = {run} "
         while rows := self._entries(
-            f"{self._dialect.by_seq} WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {PAGE}", (after, last)
+            f"{self.dialect.by_seq} WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {PAGE}", (after, last)
         ):
             with self.translated():
                 page = [self._entry(row, names) for row in rows]
             yield from page
             after = rows[-1][0]
 
-    def check_chain(self, run: RunRow) -> Iterator[Damage]:
-        """Yield what is damaged in one run: its chain, its head, its numbers."""
-        total, seq, after = self.salt, 0, 0
-        while rows := self._entries(f" WHERE run = ? AND seq > ? ORDER BY seq LIMIT {PAGE}", (run.run, after)):
-            for row in rows:
-                if row[9] != total:
-                    yield Damage(f"entry {row[0]}", f"it does not continue the chain of its run {run.name}")
-                seq, total = row[0], row[10]
-            after = seq
-        yield from self.check_end(run, total, seq)
-
-    def check_end(self, run: RunRow, total: int, seq: int) -> Iterator[Damage]:
-        """Yield what is wrong where a run's chain ends: its head, its numbers."""
-        if (total, seq) != (run.sum, run.seq):
-            yield Damage(f"run {run.name}", f"its chain ends at entry {seq}, its head is entry {run.seq}")
-            return
-        counted = self.key_count(run, "done"), self.key_count(run, "dead")
-        if counted != (run.done, run.dead):
-            yield Damage(
-                f"run {run.name}",
-                f"its row tells of {run.done} done and {run.dead} dead, its entries of {counted[0]} and {counted[1]}",
-            )
-
-    def links(self) -> Iterator[tuple[Any, ...]]:
-        """Iterate (seq, run, kind, key, prev, sum) of every entry of the file, each one checked."""
-        after = 0
-        while rows := self._entries(f"{self._dialect.by_seq} WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after,)):
-            for row in rows:
-                yield row[0], row[1], row[4], row[5], row[9], row[10]
-            after = rows[-1][0]
+    def length(self) -> int:
+        """Return the number of entries of all runs."""
+        with self.translated():
+            return int(self.fetch(f"SELECT count(*) FROM {self.dialect.entries}", ())[0][0])
 
     def latest(self, run: RunRow, kind: str, key: str) -> Entry | None:
         """Return the newest entry of a named kind and key."""
-        is_key, keys = self._dialect.one_key(key)
+        is_key, keys = self.dialect.one_key(key)
         where = f"run = ? AND kind = ? AND {is_key} AND {IS_NAMED} ORDER BY seq DESC LIMIT 1"
-        rows = self._entries(f"{self._dialect.by_named} WHERE {where}", (run.run, kind, *keys))
+        rows = self._entries(f"{self.dialect.by_named} WHERE {where}", (run.run, kind, *keys))
         with self.translated():
             return self._entry(rows[0], {run.run: run.name}) if rows else None
 
@@ -247,14 +222,14 @@ class Rows:
         newest = self._newest if run.superseded else ""
         where = f"seq > ? AND seq <= ? AND run = ? AND kind IN ({kinds}){newest}"
         sql = (
-            f"SELECT key||'', CASE kind WHEN 'done' THEN seq ELSE -seq END, {self._dialect.summed}, prev, sum FROM"
-            f" {self._dialect.entries} AS e{self._dialect.by_seq}"
+            f"SELECT key||'', CASE kind WHEN 'done' THEN seq ELSE -seq END, {self.dialect.summed}, prev, sum FROM"
+            f" {self.dialect.entries} AS e{self.dialect.by_seq}"
             f" WHERE {where} ORDER BY seq LIMIT {PAGE}"
         )
         after = 0
         while True:
             with self.translated():
-                rows = self._fetch(sql, (after, run.seq, run.run))
+                rows = self.fetch(sql, (after, run.seq, run.run))
                 if not rows:
                     return
                 keys, marks, *_ = check_rows(rows, self.damaged)
@@ -268,14 +243,14 @@ class Rows:
         """
         newest = self._newest if run.superseded else ""
         sql = (
-            f"SELECT CASE kind WHEN 'done' THEN seq ELSE -seq END FROM {self._dialect.entries} AS"
-            f" e{self._dialect.by_seq} WHERE seq > ? AND seq <= ? AND run = ? AND kind IN ('done', 'dead'){newest}"
+            f"SELECT CASE kind WHEN 'done' THEN seq ELSE -seq END FROM {self.dialect.entries} AS"
+            f" e{self.dialect.by_seq} WHERE seq > ? AND seq <= ? AND run = ? AND kind IN ('done', 'dead'){newest}"
             f" ORDER BY seq LIMIT {PAGE}"
         )
         after = 0
         while True:
             with self.translated():
-                rows = self._fetch(sql, (after, run.seq, run.run))
+                rows = self.fetch(sql, (after, run.seq, run.run))
             if not rows:
                 return
             yield from (mark for (mark,) in rows)
@@ -286,14 +261,13 @@ class Rows:
 
         Exact where nothing was superseded.
         """
-        entries = self._dialect.entries
+        entries = self.dialect.entries
         with self.translated():
-            total = self._fetch(
-                f"SELECT count(*) FROM {entries}{self._dialect.by_fate} WHERE run = ? AND {_FATES}", (run.run,)
+            total = self.fetch(
+                f"SELECT count(*) FROM {entries}{self.dialect.by_fate} WHERE run = ? AND {_FATES}", (run.run,)
             )
-            dead = self._fetch(
-                f"SELECT count(*) FROM {entries}{self._dialect.by_named} WHERE run = ? AND kind ="
-                f" 'dead' AND {IS_NAMED}",
+            dead = self.fetch(
+                f"SELECT count(*) FROM {entries}{self.dialect.by_named} WHERE run = ? AND kind = 'dead' AND {IS_NAMED}",
                 (run.run,),
             )
         return total[0][0] - dead[0][0], dead[0][0]
@@ -303,7 +277,7 @@ class Rows:
         if not run.dead:
             return []
         rows = self._entries(
-            f"{self._dialect.by_named} WHERE run = ? AND kind = 'dead' AND {IS_NAMED}{self._newest} ORDER BY seq",
+            f"{self.dialect.by_named} WHERE run = ? AND kind = 'dead' AND {IS_NAMED}{self._newest} ORDER BY seq",
             (run.run,),
         )
         return [row[5] for row in rows]
@@ -313,14 +287,14 @@ class Rows:
         found: dict[str, Mark] = {}
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
-            are_keys, parameters = self._dialect.many_keys(chunk)
+            are_keys, parameters = self.dialect.many_keys(chunk)
             sql = (
                 f"SELECT key||'', CASE kind WHEN 'done' THEN seq WHEN 'dead' THEN -seq ELSE 0 END,"
-                f" {self._dialect.summed}, prev, sum FROM {self._dialect.entries}{self._dialect.by_fate}"
+                f" {self.dialect.summed}, prev, sum FROM {self.dialect.entries}{self.dialect.by_fate}"
                 f" WHERE run = ? AND {are_keys} AND {_FATES} ORDER BY seq"
             )
             with self.translated():
-                rows = self._fetch(sql, (run, *parameters))
+                rows = self.fetch(sql, (run, *parameters))
                 if rows:
                     check_rows(rows, self.damaged)
             found.update(row[:2] for row in rows)
@@ -331,8 +305,8 @@ class Rows:
         found: dict[str, Any] = {}
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
-            are_keys, parameters = self._dialect.many_keys(chunk)
-            clause = f"{self._dialect.by_fate} WHERE run = ? AND {are_keys} AND {_FATES} ORDER BY seq"
+            are_keys, parameters = self.dialect.many_keys(chunk)
+            clause = f"{self.dialect.by_fate} WHERE run = ? AND {are_keys} AND {_FATES} ORDER BY seq"
             with self.translated():
                 for row in self._entries(clause, (run.run, *parameters)):
                     found[row[5]] = json.loads(row[6]) if row[6] is not None and row[4] in CONCLUSIONS else None

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from leftoff.errors import (
     ForkedHandle,
@@ -40,12 +40,10 @@ from leftoff.journal.sqlite_file import (
     translated,
 )
 from leftoff.journal.sqlite_owner import SqliteOwner, fetch_with
-from leftoff.journal.sqlite_verify import check_all, check_pages
-from leftoff.journal.sqlite_wal import read_tail, size_of
+from leftoff.journal.sqlite_verify import check_all, check_pages, check_schema, drops_commits, examine_sqlite
+from leftoff.journal.sqlite_wal import Tail, read_tail, size_of
 from leftoff.journal.store import Damage, Durability
 from leftoff.journal.sync import open_private, refuse_odd_file, unusable
-
-_PAGES: Final = ("page_count", "freelist_count", "auto_vacuum")  # the last one keeps pages that are no table's
 
 
 class SqliteStore:
@@ -107,8 +105,7 @@ class SqliteStore:
             self._inode = inode
             if tail is not None:
                 self._torn = True
-                if tail.flipped or (not tail.torn and not self._may_lack_commits()):
-                    raise damaged(self.path, f"frame {tail.frame + 1} of {self.path.name}-wal is not what was written")
+                self._refuse_lost_commits(tail)
         with translated(self.path):
             journal_id = read_header(self._fetch, self.path)
         if journal_id is not None:
@@ -118,15 +115,13 @@ class SqliteStore:
         else:
             self._check_without_journal()
 
-    def _may_lack_commits(self) -> bool:
-        """Return whether a run's owner had not asked for its commits to be synced; that entry of its own was."""
+    def _refuse_lost_commits(self, tail: Tail) -> None:
+        """Raise `JournalDamaged` if SQLite leaves out more of the write-ahead log than a crash can have torn."""
         with translated(self.path):
-            journal_id = read_header(self._fetch, self.path)
-        if journal_id is None:
-            return False
-        rows = Rows(self._fetch, self.path, journal_id, SQLITE)
-        owners = (rows.latest(run, "owner", "") for run in rows.runs())
-        return any(owner is not None and owner.value["durability"] == "process" for owner in owners)
+            journal_id = None if tail.flipped else read_header(self._fetch, self.path)
+        rows = None if journal_id is None else Rows(self._fetch, self.path, journal_id, SQLITE)
+        if drops_commits(tail, rows) if rows is not None else not tail.torn:
+            raise damaged(self.path, f"frame {tail.frame + 1} of {self.path.name}-wal is not what was written")
 
     def _check_opened(self, rows: Rows) -> None:
         """Check every run's row and head; a small journal whole."""
@@ -143,12 +138,8 @@ class SqliteStore:
 
     def _check_without_journal(self) -> None:
         """Raise `JournalDamaged` where our tables are missing because the schema was damaged."""
-        with translated(self.path):
-            (objects,), (pages,), (free,), (grows,) = (
-                self._fetch(sql)[0] for sql in ("SELECT count(*) FROM sqlite_master", *map("PRAGMA {}".format, _PAGES))
-            )
-        if not objects and not grows and pages - free > 1:
-            raise damaged(self.path, f"the schema is empty, and {pages - free - 1} pages belong to no table")
+        for damage in check_schema(self._fetch, self.path):
+            raise damaged(self.path, damage.what)
         if size_of(str(self.path)) <= SMALL:
             for damage in check_pages(self._fetch, self.path):
                 raise damaged(self.path, damage.what)
@@ -242,6 +233,16 @@ class SqliteStore:
         found = self._run(run)
         return found[0].open_items(found[1])[0] if found else {}
 
+    def length(self) -> int:
+        """Return the number of entries."""
+        rows = self._look()
+        return 0 if rows is None else rows.length()
+
+    def head(self, run: str) -> tuple[str, int, int] | None:
+        """Return the journal's id, and seq and sum of the run's newest entry; None where there is no such run."""
+        found = self._run(run)
+        return None if found is None else (found[0].journal_id, found[1].seq, found[1].sum)
+
     def reader(self) -> sqlite3.Connection:
         """Return a new connection to the database that cannot write, for a source of items beside the loop."""
         self._look()
@@ -255,10 +256,7 @@ class SqliteStore:
     def verify(self) -> Iterator[Damage]:
         """Check every byte that can be checked, without writing."""
         try:
-            rows = self._look()
-            if rows is not None:
-                with self._one_instant():
-                    yield from check_all(self._fetch, rows)
+            yield from examine_sqlite(self.path, self.url).damage
         except JournalUnusable:
             raise
         except JournalError as error:

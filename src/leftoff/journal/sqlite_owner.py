@@ -113,6 +113,8 @@ class SqliteOwner(ChainOwner):
             if isinstance(error, OSError):
                 raise unusable(path, error) from error
             raise
+        self._log_name = f"{path}-wal"
+        self._log = inode_of(self._log_name)
 
     def _take(self, durability: Durability, program: str | None, held: Hold | None) -> Hold:
         connection = self._connection
@@ -234,6 +236,12 @@ class SqliteOwner(ChainOwner):
         if inode_of(self._name) != self._inode:
             self._refusal = JournalLost(
                 f"{self._path} was deleted or replaced while it was open; put it back or start again"
+            )
+            raise self._refusal
+        if inode_of(self._log_name) != self._log:
+            self._refusal = JournalLost(
+                f"{self._log_name} was deleted while it was open, by somebody or by a second SQLite library in this"
+                " process; nothing more is written: start again"
             )
             raise self._refusal
         self._hold.check()

@@ -7,6 +7,7 @@ keys, and `Owner.marks` takes many keys so that a round trip is paid once.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
@@ -27,10 +28,57 @@ def redacted(url: str) -> str:
 
 
 class Damage(NamedTuple):
-    """Be one place whose bytes are not what was written: where it is, and what is wrong with it."""
+    """Be one place whose bytes are not what was written: where it is, and what is wrong with it.
+
+    ``affects`` says which entries, runs and keys can no longer be believed, ``sound`` what still can.
+    """
 
     where: str
     what: str
+    affects: str = ""
+    sound: str = ""
+
+
+class Examined(NamedTuple):
+    """Be what a check of every byte found: the damaged places, and the bytes of a torn tail, which is no damage."""
+
+    damage: list[Damage]
+    torn: int = 0
+
+
+class Repair(NamedTuple):
+    """Be what a repair keeps and loses: ``kept`` entries can be believed, ``left_out`` fit each other, but not here.
+
+    ``undone`` are (run, key) of lost conclusions that can be read: such items are worked on again. ``renewed`` runs
+    lost their header: the tokens of their items are new. ``aside`` is the name of the kept original, None for a plan.
+    """
+
+    damage: list[Damage]
+    kept: int
+    left_out: int
+    undone: list[tuple[str, str]]
+    renewed: list[str]
+    aside: str | None
+
+
+class Compacted(NamedTuple):
+    """Be what a compaction did: entries and bytes before and after it, and the name of the original if it was kept."""
+
+    before: int
+    after: int
+    bytes_before: int
+    bytes_after: int
+    aside: str | None = None
+
+
+def repaired(aside: str) -> Draft:
+    """Draft the entry that says that a run was repaired, and what its original is called."""
+    return Draft("repaired", "", json.dumps({"aside": aside}, ensure_ascii=False, separators=(",", ":")))
+
+
+def compacted(journal_id: str, seq: int, total: int) -> Draft:
+    """Draft the entry that names what a compaction replaced: a journal's id, its last seq, and the sum there."""
+    return Draft("compacted", "", f'{{"id":"{journal_id}","seq":{seq},"sum":"{total:08x}"}}')
 
 
 class Owner(Protocol):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from leftoff.errors import JournalDamaged, JournalMissing
+from leftoff.errors import JournalMissing
 from leftoff.journal.entry import Entry, Tries, moved_to
 from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.store import Damage, Store
@@ -20,6 +21,10 @@ from leftoff.work.values import Failure
 
 if TYPE_CHECKING:
     from leftoff.work.journal import Journal
+
+
+_FEW: Final = 10_000  # entries: less is not worth a word
+_NAMED: Final = 4  # entries that a run has beside its items: header, owner, pass, open
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,24 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Be where a journal stands: ``size`` and ``torn`` in bytes; what is torn will be cut by the next owner."""
+    """Be where a journal stands: ``size`` and ``torn`` in bytes; what is torn will be cut by the next owner.
+
+    ``aside``: bytes of what recoveries, repairs and compactions have kept beside it; ``droppable``: about so many
+    entries would go in a compaction.
+    """
 
     url: str
     size: int
     torn: int
     runs: list[RunStatus]
+    aside: int = 0
+    droppable: int = 0
+
+    @property
+    def compacting_pays(self) -> bool:
+        """Whether a compaction would leave less than half of a journal that is not small."""
+        needed = sum(one.report.done + one.report.dead for one in self.runs)
+        return self.droppable > max(needed, _FEW)
 
 
 def look(journal: Journal, run: str | None = None) -> Status:
@@ -69,7 +86,8 @@ def look(journal: Journal, run: str | None = None) -> Status:
     names = journal.runs() if run is None else [run]
     statuses = [_status(store, name) for name in names]
     live = any(status.living for status in statuses)
-    return Status(store.url, _size(store), 0 if live else store.torn(), statuses)
+    torn = 0 if live else store.torn()
+    return Status(store.url, _size(store), torn, statuses, _aside(store), _droppable(store))
 
 
 def _status(store: Store, run: str) -> RunStatus:
@@ -91,6 +109,23 @@ def _owner(store: Store, run: str, entry: Entry | None) -> Holder | None:
     return Holder(value["host"], value["pid"], value["start"], value["durability"], entry.epoch, runs, moved_to(entry))
 
 
+def _droppable(store: Store) -> int:
+    """Return about how many entries only tell of what came after them; in JSON Lines lines are counted."""
+    if not hasattr(store, "length"):
+        return 0
+    needed = [(*store.counts(run), _NAMED) for run in store.runs()]
+    return max(0, int(store.length()) - sum(map(sum, needed)))
+
+
+def _aside(store: Store) -> int:
+    """Return the bytes that were kept aside beside the journal's file."""
+    path = Path(store.url)
+    if hasattr(store, "size") or not path.parent.is_dir():
+        return 0
+    kept = re.compile(re.escape(path.name) + r"\.(torn|damaged|before)-\d+(-wal)?")
+    return sum(file.stat().st_size for file in path.parent.iterdir() if kept.fullmatch(file.name))
+
+
 def _size(store: Store) -> int:
     """Return the bytes of the journal's files, or of its tables; a lock holds nothing of it."""
     if hasattr(store, "size"):
@@ -105,13 +140,9 @@ def verify(place: str | os.PathLike[str]) -> list[Damage]:
 
     Raises JournalMissing, NotAJournal, JournalTooNew, JournalReadOnly and UsageError.
     """
-    from leftoff.work.journal import open as open_journal
+    from leftoff.work.mend import examine
 
-    try:
-        with open_journal(place, create=False) as journal:
-            return journal.verify()
-    except JournalDamaged as error:
-        return [Damage(os.fspath(place), str(error))]
+    return examine(place).damage
 
 
 def follow(
