@@ -10,6 +10,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.figures import (  # noqa: F401  # pytest finds them here
+    counted,
+    pytest_configure,
+    pytest_report_header,
+    pytest_terminal_summary,
+)
 from tests.postgres import Server, find_binaries
 
 # A busy machine is no failure; a failure prints what reproduces it.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.testing.damage import command, load, survey
+from tests.figures import Counted
 
 DATA = Path(__file__).parent.parent / "data" / "format-1"
 SAMPLES = {  # the journal, the one whose parts are brought in, how many damaged copies
@@ -25,7 +26,7 @@ ALWAYS_REFUSED = {"power.jsonl": "one bit", "process.jsonl": "one bit", "closed.
 """Damage that no tear looks like, in a place where nothing is without meaning."""
 
 
-def check(name: str, times: int) -> None:
+def check(name: str, times: int, counted: Counted) -> None:
     """Refused, same, or torn as docs/format.md has it; never a crash, a hang, or another answer."""
     other, count = SAMPLES[name]
     seed = int(os.environ.get("LEFTOFF_SEED", random.randrange(1 << 32)))
@@ -46,18 +47,19 @@ def check(name: str, times: int) -> None:
     assert [verdict for (damage, verdict) in found.counts if damage == kind] == (["refused"] if kind else [])
     assert found.of("refused") > found.cases / 3
     assert found.of("torn") > 0 or name == "closed.db"
+    counted("damaged journals", name, found.cases)
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SAMPLES)
-def test_no_damage_is_believed(name: str) -> None:
+def test_no_damage_is_believed(name: str, counted: Counted) -> None:
     """Of thousands of damaged copies of a journal none is read as anything but what was written, or crashes."""
-    check(name, 1)
+    check(name, 1, counted)
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", SAMPLES)
-def test_no_damage_is_believed_at_length(name: str) -> None:
+def test_no_damage_is_believed_at_length(name: str, counted: Counted) -> None:
     """The same, ten times as many."""
-    check(name, 10)
+    check(name, 10, counted)

@@ -247,7 +247,7 @@ NEEDED = {
     "jsonl.py _recover sync_directory 0": "power",
     "jsonl.py _recover sync_file 2": "process",  # what a process that died left, and the next lines call synced
     "segments.py _create sync_directory 0": "power",
-    "segments.py make_header sync_file 0": "power",
+    "segments_header.py make_header sync_file 0": "power",
     "sqlite_owner.py __init__ sync_directory 0": "power",
     "sync.py put_in_place sync_file 0": "power",
     "sync.py put_in_place sync_directory 0": "power",
@@ -256,7 +256,7 @@ NEEDED = {
 
 OTHERS = {
     "jsonl.py _recover sync_file 1": "the next sync of the file covers the cut",
-    "segments.py make_header sync_directory 0": "the first segment's own name is synced in the same directory",
+    "segments_header.py make_header sync_directory 0": "the first segment's own name is synced in the same directory",
     "segments_copying.py appearing_directory sync_file 0": "of a copy: the recorded program makes none",
     "segments_copying.py appearing_directory sync_directory 0": "of a copy: the recorded program makes none",
     "segments_copying.py appearing_directory sync_directory 1": "of a copy: the recorded program makes none",

@@ -18,6 +18,7 @@ from leftoff.testing.faults import ERRORS, Fault, fault_server
 from leftoff.testing.kills import read_ledger
 from tests.crash import faulted
 from tests.crash.campaign import IN_FLIGHT
+from tests.figures import store_of
 
 MODES = [
     (error, lasting) for error in ERRORS for lasting in (False, True) if not (lasting and error in ("EINTR", "short"))
@@ -155,11 +156,12 @@ ALL = list(itertools.product(("work.jsonl", "work.db", "work/"), faulted.USES, (
         *(pytest.param(*case, 5, marks=pytest.mark.prove) for case in ALL),
     ],
 )
-def test_every_call_fails_once(servers, quick, place, use, durability, torn, count):
+def test_every_call_fails_once(servers, quick, counted, place, use, durability, torn, count):
     """Whichever call fails, the program ends well or with the error that tells it, and the next start loses nothing."""
     items = [f"item-{number}" for number in range(count)]
     points = Sweep(servers, quick, place, use, durability, items, torn).run()
-    print(f"fault points: {points.total()} {dict(points)}")
+    for error, number in points.items():
+        counted("calls that failed", f"{store_of(place)} {error}", number)
     assert min(points[error] for error in ERRORS) > count
 
 

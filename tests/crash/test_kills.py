@@ -8,13 +8,14 @@ import pytest
 
 from leftoff.testing.kills import ForkServer, read_ledger
 from tests.crash import programs
-from tests.crash.campaign import IN_FLIGHT, Campaign, uninterrupted
+from tests.crash.campaign import IN_FLIGHT, PLACES, Campaign, uninterrupted
+from tests.figures import store_of
 
 KILLS = 4  # on one journal; one more could make a dead letter of an innocent that was hit each time
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 
 every_loop = pytest.mark.parametrize("loop", list(IN_FLIGHT))
-every_store = pytest.mark.parametrize("suffix", ["jsonl", "db"])
+every_store = pytest.mark.parametrize("suffix", list(PLACES))
 every_durability = pytest.mark.parametrize("durability", ["power", "process"])
 
 
@@ -38,7 +39,7 @@ def changed(rng, items, more):
 @every_durability
 @every_store
 @every_loop
-def test_kill_at_any_instant(server, tmp_path, rng, loop, suffix, durability, times):
+def test_kill_at_any_instant(server, tmp_path, rng, counted, loop, suffix, durability, times):
     """Killed at instants all over its span, its input changed in between, a run ends as if nothing had happened."""
     base, grown, seconds = keys(24), keys(4, "late"), 0.0015
     _, clean = uninterrupted(server, tmp_path, loop, suffix, durability, base + grown, seconds)
@@ -63,13 +64,14 @@ def test_kill_at_any_instant(server, tmp_path, rng, loop, suffix, durability, ti
         campaign.finish(rng.sample(base + grown, len(base + grown)))
         assert campaign.result() == clean.result()
         assert campaign.dead() == [], "four kills make no dead letter"
+    counted("kills at any instant", store_of(suffix), inside)
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(50, marks=pytest.mark.prove)])
 @every_durability
 @every_store
 @every_loop
-def test_kill_at_every_boundary(server, quick, rng, loop, suffix, durability, count):
+def test_kill_at_every_boundary(server, quick, rng, counted, loop, suffix, durability, count):
     """Right before and right behind each call that changes what is on disk, a kill loses and doubles nothing."""
     items = keys(count)
     end, clean = uninterrupted(server, quick, loop, suffix, durability, items)
@@ -84,6 +86,7 @@ def test_kill_at_every_boundary(server, quick, rng, loop, suffix, durability, co
         assert campaign.result() == clean.result(), f"killed at boundary {boundary}"
     # Workers share commits, and a syncing thread makes calls of its own, as chance has it: the last may not come.
     assert reached == list(boundaries) or ((loop == "threads" or durability == "process") and len(reached) > count)
+    counted("kills before and behind a call", store_of(suffix), len(reached))
 
 
 @every_store

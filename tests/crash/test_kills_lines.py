@@ -16,6 +16,7 @@ from leftoff.testing.kills import ForkServer, choose
 from tests.crash import programs
 from tests.crash.campaign import IN_FLIGHT, PLACES
 from tests.crash.kills_scenes import ITEMS, SCENES, InPostgres
+from tests.figures import store_of
 
 POINTS = 10  # kills of each scene, on each store with each durability
 IN_POSTGRES = 12
@@ -65,12 +66,13 @@ def kill_at_lines(servers, rng, folder, count, prepare, items_of):
     # A thread comes to its lines as chance has it: the last may not come.
     by_chance = clean.loop == "threads" or clean.durability == "process"
     assert killed == len(chosen) or (by_chance and killed > 0.8 * len(chosen))
+    return killed
 
 
 @pytest.mark.timeout(1800)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize(("scene", "suffix", "durability"), KINDS)
-def test_kill_at_every_line(servers, quick, rng, scene, suffix, durability, times):
+def test_kill_at_every_line(servers, quick, rng, counted, scene, suffix, durability, times):
     """Killed before a line of ours, what was acknowledged is there, and it ends as if nothing had been."""
     items = [f"item-{number}" for number in range(ITEMS)]
 
@@ -79,14 +81,15 @@ def test_kill_at_every_line(servers, quick, rng, scene, suffix, durability, time
         campaign.begin(items)
         return campaign
 
-    kill_at_lines(servers, rng, quick, POINTS * times, prepare, lambda name: items)
+    killed = kill_at_lines(servers, rng, quick, POINTS * times, prepare, lambda name: items)
+    counted("kills before a line of ours", store_of(suffix), killed)
 
 
 @pytest.mark.timeout(1800)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
 @pytest.mark.parametrize("loop", list(IN_FLIGHT))
-def test_kill_at_every_line_in_postgres(servers, quick, rng, postgres, loop, durability, times):
+def test_kill_at_every_line_in_postgres(servers, quick, rng, counted, postgres, loop, durability, times):
     """Killed before a line of ours, a run in PostgreSQL loses nothing, and its rows are those of its done items."""
     with psycopg.connect(postgres.url) as connection:
         connection.execute("CREATE TABLE made (key TEXT, half INTEGER, value TEXT)")
@@ -97,6 +100,7 @@ def test_kill_at_every_line_in_postgres(servers, quick, rng, postgres, loop, dur
     def items_of(name):
         return [f"{name}-{number}" for number in range(ITEMS)]
 
-    kill_at_lines(servers, rng, quick, IN_POSTGRES * times, prepare, items_of)
+    killed = kill_at_lines(servers, rng, quick, IN_POSTGRES * times, prepare, items_of)
+    counted("kills before a line of ours", "PostgreSQL", killed)
     with leftoff.open(postgres.url) as journal:
         assert journal.verify() == []

@@ -6,6 +6,7 @@ import pytest
 
 from leftoff.testing.kills import ForkServer
 from tests.crash import races
+from tests.figures import store_of
 
 RACES = {"race.jsonl": 162, "race.db": 162, "race/": 162, "postgresql": 14}  # with each durability: 1,000 in all
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
@@ -21,7 +22,7 @@ def forks():
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
 @pytest.mark.parametrize("place", list(RACES))
-def test_of_two_processes_one_owns_a_run(forks, request, quick, rng, place, durability, times):
+def test_of_two_processes_one_owns_a_run(forks, request, quick, rng, counted, place, durability, times):
     """One process works, the other is told its host, pid and start; killed or done, it makes room at once.
 
     Failure modes 18 (two processes on the same journal) and 19 (a stale lock after a crash).
@@ -30,4 +31,4 @@ def test_of_two_processes_one_owns_a_run(forks, request, quick, rng, place, dura
     plan = {"place": url, "durability": durability, "races": RACES[place] * times, "seed": rng.getrandbits(32)}
     end = forks.run("races", plan, folder=quick, limit=1100)
     assert end.code == 0, end.output
-    print(f"{plan['races']} races")
+    counted("races of two processes", store_of(place), plan["races"])

@@ -12,6 +12,7 @@ from leftoff.testing.power import Findings, record, survey
 from leftoff.testing.power_disk import FOLDER
 from tests.crash import judges, recorded
 from tests.crash.surveys import JUDGES, Task, judge_workloads, recording_of
+from tests.figures import store_of
 
 PARTS = 4
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
@@ -50,19 +51,21 @@ def seeds_of(rng, number):
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("times", TIMES)
-def test_power_failure_at_any_instant(executor, rng, times):
+def test_power_failure_at_any_instant(executor, rng, counted, times):
     """No disk that a power failure can leave (failure modes 1, 2, 3, 24) is damaged or lacks what was acknowledged."""
     tasks = [
         Task(suffix, durability, seeds, IMAGES)
         for (suffix, durability), number in WORKLOADS.items()
         for seeds in seeds_of(rng, number * times)
     ]
-    findings = Findings()
-    for found in executor.map(judge_workloads, tasks):
+    findings, seen = Findings(), 0
+    for task, found in zip(tasks, executor.map(judge_workloads, tasks), strict=True):
         assert not found.wrong, found
         findings += found
+        counted("different disks after a power failure", store_of(task.suffix), findings.images - seen)
+        seen = findings.images
     workloads = sum(len(task.seeds) for task in tasks)
-    print(f"{findings.images} different disks of {workloads} workloads, each with a seed of its own; 0 wrong")
+    counted("workloads of those disks", "each with a seed of its own", workloads)
     assert findings.images >= 50_000 * times
     assert workloads >= 200 * times
 

@@ -39,7 +39,7 @@ def program(disk, suffix, durability, seed):
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
 @pytest.mark.parametrize("suffix", list(recorded.PLACES))
-def test_a_power_cut_of_a_real_file_system(disk, rng, suffix, durability, times):
+def test_a_power_cut_of_a_real_file_system(disk, rng, counted, suffix, durability, times):
     """Cut again and again, a journal with power loses nothing acknowledged, none is damaged, and each ends complete."""
     lost = 0
     for _ in range(times):
@@ -60,6 +60,7 @@ def test_a_power_cut_of_a_real_file_system(disk, rng, suffix, durability, times)
         finish(disk, suffix, durability, rng.getrandbits(32))
     print(f"{CUTS * times} cuts on {disk.kind}, {suffix} with {durability!r}: {lost} acknowledged items lost")
     assert durability == "process" or not lost
+    counted("power cuts of a real file system", f"{disk.kind} with {durability!r}", CUTS * times)
 
 
 def keys_of(told, word):

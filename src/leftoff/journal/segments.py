@@ -11,9 +11,6 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -29,28 +26,24 @@ from leftoff.errors import (
     JournalClosed,
     JournalDamaged,
     JournalError,
-    JournalTooNew,
     JournalUnusable,
     LocksUnavailable,
     NotAJournal,
 )
-from leftoff.journal.entry import FORMAT, Entry, Tries
+from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_owner import Appender
-from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, time_text, understood
+from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, understood
 from leftoff.journal.jsonl_verify import examine_jsonl
 from leftoff.journal.lock import FileHold, Hold
 from leftoff.journal.segment import Segment, shown
+from leftoff.journal.segments_header import HEADER, make_header, new_name, read_id
 from leftoff.journal.segments_merged import Merged, order
 from leftoff.journal.segments_owner import SegmentOwner
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability
-from leftoff.journal.sync import open_private, sync_directory, sync_file, unusable, write_all
+from leftoff.journal.sync import open_private, sync_directory, unusable
 
-HEADER: Final = "journal.json"
-_HEADER: Final = re.compile(
-    rb'\{"leftoff":"segments","format":(\d{1,9}),"id":"([0-9a-f]{16})","created":"[0-9TZ:.-]{24}","sum":"([0-9a-f]{8})"\}\n'
-)
 _PATIENCE: Final = 10.0  # seconds for somebody else's claim, which takes milliseconds
 _NAMED: Final = 5
 _HALF_A_MS: Final = (
@@ -111,7 +104,7 @@ class SegmentsStore:
             return
         if not self._id:
             with understood(self.url):
-                self._id = _read_id(self.path / HEADER)
+                self._id = read_id(self.path / HEADER)
         for name in sorted(names):
             if name.endswith(".jsonl") and not name.startswith(".") and name not in self._segments:
                 self._segments[name] = Segment(self.path / name)
@@ -395,40 +388,3 @@ def _told_once(segment: Segment, start: Position, end: Position, first: dict[str
     for entry in segment.entries(start.offset, end.offset):
         if entry.kind != "created" or first[entry.run] is segment:
             yield entry
-
-
-def new_name() -> str:
-    """Return a name for a new segment, which tells people when, where and by whom it was begun."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:60]
-    stamp = re.sub(r"[-:.]", "", time_text(time.time()))
-    return f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-
-
-def _read_id(path: Path) -> str:
-    """Return the journal's id from its header."""
-    data = path.read_bytes()
-    match = _HEADER.fullmatch(data)
-    if match is not None and int(match[1]) > FORMAT:
-        raise JournalTooNew(
-            f"{path} was written in format {int(match[1])}; this release reads up to {FORMAT}: upgrade leftoff."
-            " The directory is untouched"
-        )
-    if match is None or crc32(data[:-11]) != int(match[3], 16):
-        raise JournalDamaged(f"{path} is not what was written; restore a copy of the file")
-    return match[2].decode()
-
-
-def make_header(folder: Path) -> None:
-    """Make the header appear whole, or not at all; raise FileExistsError where somebody else's is there."""
-    fields = (FORMAT, secrets.token_hex(8).encode(), time_text(time.time()).encode())
-    body = b'{"leftoff":"segments","format":%d,"id":"%s","created":"%s","sum":"' % fields
-    temporary = folder / f".{HEADER}.{secrets.token_hex(8)}"
-    fd = open_private(temporary, os.O_EXCL)
-    try:
-        write_all(fd, b'%s%08x"}\n' % (body, crc32(body)))
-        sync_file(fd)
-        os.link(temporary, folder / HEADER)
-    finally:
-        os.close(fd)
-        os.unlink(temporary)
-    sync_directory(folder)

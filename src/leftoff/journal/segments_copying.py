@@ -9,7 +9,7 @@ from pathlib import Path
 
 from leftoff.errors import JournalError, UsageError
 from leftoff.journal.lock import Hold
-from leftoff.journal.segments import HEADER, make_header, new_name
+from leftoff.journal.segments_header import HEADER, make_header, new_name
 from leftoff.journal.sync import open_private, sync_directory, sync_file, unusable
 
 

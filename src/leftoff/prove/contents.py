@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from leftoff.errors import LeftoffError
 from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING
-from leftoff.journal.segments import HEADER as SEGMENTS_HEADER
+from leftoff.journal.segments_header import HEADER as SEGMENTS_HEADER
 from leftoff.work.journal import SQLITE_SUFFIXES
 from leftoff.work.journal import open as open_journal
 

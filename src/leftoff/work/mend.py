@@ -13,7 +13,7 @@ from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl_compact import compact_jsonl
 from leftoff.journal.jsonl_repair import plan_jsonl, repair_jsonl
 from leftoff.journal.jsonl_verify import examine_jsonl
-from leftoff.journal.segments import HEADER as SEGMENTS
+from leftoff.journal.segments_header import HEADER as SEGMENTS
 from leftoff.journal.store import Compacted, Damage, Examined, Repair, Store
 from leftoff.work.journal import SQLITE_SUFFIXES, is_server, make_store, place_text
 
