@@ -298,8 +298,6 @@ class JsonlStore:
             sync_file(fd)
             self.notes.append(f"{self.url}: its last commit was torn; {size} bytes were cut and kept in {aside.name}")
         sync_file(fd)  # what "process" left unsynced: the next line will say that all before it is durable
-        if position.offset == HEADER_LENGTH:
-            sync_directory(self.path.parent)  # who wrote the header may have been killed before this
         return position
 
     def close(self) -> None:
