@@ -18,13 +18,12 @@ from leftoff.testing.kills import Ledger, read_ledger
 from leftoff.work import retry
 from tests.crash import programs
 
-retry.delay = lambda *_, **__: 0.0  # how long a failed item waits is not what is tested
-
 OLD, NEW = "old\n", "new\n" * 2000
 
 
 def work(plan):
     """Use a journal to the end, or to the error that ends it; whatever is not an error of leftoff's gets out."""
+    retry.delay = lambda *_, **__: 0.0  # how long a failed item waits is not what is tested
     ledger = Ledger(plan["ledger"])
     if plan.get("careless"):
         hide_failed_syncs()
@@ -138,7 +137,8 @@ def hide_failed_syncs():
     jsonl_owner.sync_file = sync
 
 
-USES = {**programs.LOOPS, "mended": mended, "positions": positions, "replaced": replaced}
+LOOPS = {loop: programs.LOOPS[loop] for loop in ("each", "batches", "map", "threads")}
+USES = {**LOOPS, "mended": mended, "positions": positions, "replaced": replaced}
 
 
 def result_of(plan):
@@ -187,7 +187,7 @@ def check(plan):
     lost = {key for key in acknowledged if key not in done | steps}
     assert not lost, f"lost: {lost}"
     assert position >= int(notes.get("advanced", 0)), "the cursor went back"
-    if plan["use"] in programs.LOOPS and plan["place"].endswith(".db"):
+    if plan["use"] in LOOPS and plan["place"].endswith(".db"):
         assert rows(plan["place"]) == Counter((key, half) for key in done for half in (1, 2)), "rows are not whole"
     content = result_of(plan).read_text()
     assert content == NEW or (content == OLD and "replaced" not in notes), f"half a file: {content[:50]!r}"

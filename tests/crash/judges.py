@@ -126,7 +126,8 @@ def replaced(folder, told):
 def judge_garbage(folder, told, *, power=True):
     """Judge a disk that holds garbage where something was being written.
 
-    A journal may then be reported as damaged, untouched; whatever was acknowledged stands before the place it names.
+    A journal may then be reported as damaged, untouched; whatever was acknowledged stands before the place it names, in
+    SQLite outside of the log it names.
     """
     place = find(folder)
     before = contents(folder)
@@ -136,6 +137,10 @@ def judge_garbage(folder, told, *, power=True):
     except leftoff.JournalError as error:
         if contents(folder) != before:
             return f"changed by a refusal: {error}"
+        if str(place).endswith(".db") and re.search(r"frame 1 of|the file is empty", str(error)):
+            # Before the header of the log is written anew all of it is in the database, or nothing was acknowledged.
+            Path(f"{place}-wal").unlink()
+            return judge(folder, told, power=power)
         damaged = max((path for path in folder.rglob("*") if str(error).startswith(str(path))), key=len_of)
         offset = re.search(r"\(offset (\d+)\)", str(error))
         os.truncate(damaged, int(offset[1]) if offset else 0)

@@ -33,6 +33,8 @@ def expected(error, where):
     call, file = where.split(" ", 1)
     if file.startswith("work"):  # in a directory of segments the folder and the writer's file stand for the others
         file = re.sub(r"^work(/.*(?=\.jsonl$))", "work", file) if file != "work" else "."
+    if call == "pwrite" and file.endswith(".lock"):
+        return {"nothing", "JournalFull", "JournalUnusable"}  # the name of who holds it, also when it is given up
     if "result.txt" in file:
         return {"nothing", "own"}  # the user's file: the system's own error
     if error == "EINTR":  # Python tries every call again; SQLite all but the syncs

@@ -403,7 +403,7 @@ def test_a_reader_follows_all_writers(tmp_path: Path) -> None:
     assert [(entry.seq, entry.key) for entry in reader.entries("r")] == seen
     newest = reader.newest("r")
     assert newest is not None
-    assert newest.key == "k5"
+    assert newest.key in ("k4", "k5")  # two of one millisecond have no order between writers
     for store in (one, two, reader):
         store.close()
 

@@ -76,7 +76,7 @@ _SYNCS = (
     ),
     Bug(
         "closing leaves the end unsynced", "journal/jsonl_owner.py",
-        "                sync_file(self.fd)\n        finally:", "                pass\n        finally:",
+        "self._poison is None:\n                sync_file(self.fd)", "self._poison is None:\n                pass",
         (SYNCED + "test_closing_leaves_nothing_unsynced",),
     ),
     Bug(
@@ -102,8 +102,7 @@ _SYNCS = (
     ),
     Bug(
         "a failed sync does not poison the handle", "journal/jsonl_owner.py",
-        "            raise self._poison from error", "            poison, self._poison = self._poison, None\n"
-        "            raise poison from error",
+        "        return self._poison\n", "        poison, self._poison = self._poison, None\n        return poison\n",
         (JSONL + "test_a_sync_that_failed_poisons_the_handle",),
     ),
     Bug(

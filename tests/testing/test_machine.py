@@ -84,7 +84,7 @@ BUGS: dict[str, tuple[str, Any, str, Any]] = {
     "a commit loses its last entry": ("journal.jsonl", _JSONL, "commit", _without_last(_JSONL.commit)),
     "what was forgotten stays done": ("journal.jsonl", _INDEX, "conclude", _but(_INDEX.conclude, "forgotten")),
     "superseded ones are not counted": ("journal.db", _CHAIN, "_account", _uncounted(_CHAIN._account)),
-    "a copy forgets who wrote what": ("journal.jsonl", copying, "_line", _as_epoch_1(copying._line)),
+    "a copy forgets who wrote what": ("journal.jsonl", copying, "entry_text", _as_epoch_1(copying.entry_text)),
     "a token changes with the process": ("journal.db", run.Run, "run_id", property(lambda self: secrets.token_hex(8))),
     "anybody may own a run": ("journal.jsonl", lock, "_lock", lambda *_: None),
     "a journal that was moved goes on": ("journal.jsonl", run, "moved_to", lambda owner: None),

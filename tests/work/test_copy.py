@@ -15,7 +15,7 @@ import pytest
 
 import leftoff
 from leftoff.errors import JournalDamaged, JournalFull, JournalMissing, JournalMoved, JournalReadOnly
-from leftoff.journal import copying
+from leftoff.journal import copying, jsonl_write
 from leftoff.testing.kills import ForkServer
 from leftoff.work.copy import move
 from tests.contract.drafts import mark_every
@@ -92,7 +92,7 @@ def test_a_copy_of_many_pages_and_marks_answers_as_the_original(
 ) -> None:
     """However many writes a copy takes, and however its open items are to be found, nothing of it changes."""
     mark_every(monkeypatch, 5)
-    monkeypatch.setattr(copying, "_BLOCK", 300)
+    monkeypatch.setattr(jsonl_write, "_BLOCK", 300)
     monkeypatch.setattr(copying, "_PAGE", 7)
     copied.make(source)
     before = answers(source)

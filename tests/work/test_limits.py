@@ -150,7 +150,10 @@ def test_a_user_who_may_only_read_reads_and_who_may_not_is_told(place: str, tmp_
         path.chmod(0o755)
 
 
-CHECKS = {"run.jsonl": "leftoff.journal.jsonl.check", "run.db": "leftoff.journal.sqlite_verify._add"}
+CHECKS = {
+    "run.jsonl": ("leftoff.journal.jsonl.check", "leftoff.journal.jsonl_verify.check"),
+    "run.db": ("leftoff.journal.sqlite_verify.check_journal",),
+}
 
 
 @on_files
@@ -159,11 +162,12 @@ def test_memory_that_gives_out_is_no_damage(place: str, tmp_path: Path, monkeypa
     with leftoff.open(tmp_path / place) as journal:
         list(journal.run("r").each("ab", progress=False))
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with leftoff.open(tmp_path / place) as journal:
-        monkeypatch.setattr(CHECKS[place], fail)
+        for check in CHECKS[place]:
+            monkeypatch.setattr(check, fail)
         with pytest.raises(JournalUnusable, match="Input/output error"):
             journal.verify()
         with pytest.raises(JournalUnusable, match="Input/output error"):

@@ -174,4 +174,4 @@ def test_a_journal_too_damaged_to_be_opened_is_verified_all_the_same() -> None:
     data = Path("run.jsonl").read_bytes()
     Path("run.jsonl").write_bytes(data.replace(b'"a"', b'"b"', 1))
     (damage,) = verify("run.jsonl")
-    assert "is not what was written" in damage.what
+    assert "not what was written" in damage.what

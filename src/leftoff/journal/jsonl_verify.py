@@ -31,6 +31,7 @@ from leftoff.journal.jsonl_scan import (
     is_torn,
     read_header,
     region,
+    understood,
 )
 from leftoff.journal.store import Damage, Examined
 
@@ -77,17 +78,22 @@ def examine_jsonl(path: Path, url: str) -> Examined:
     """Check every byte of the journal at ``path``, called ``url`` in what is said of it."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for look in range(_LOOKS):
-            size = os.fstat(fd).st_size
-            try:
-                start = read_header(os.pread(fd, BLOCK, 0), url)
-                return Examined([], len(check(fd, start, url)[1]) if start else 0)
-            except JournalDamaged:
-                if os.fstat(fd).st_size == size or look == _LOOKS - 1:
-                    return _examine_damaged(fd, size, url)
-        raise AssertionError("unreachable")
+        with understood(url):
+            return _examine(fd, url)
     finally:
         os.close(fd)
+
+
+def _examine(fd: int, url: str) -> Examined:
+    for look in range(_LOOKS):
+        size = os.fstat(fd).st_size
+        try:
+            start = read_header(os.pread(fd, BLOCK, 0), url)
+            return Examined([], len(check(fd, start, url)[1]) if start else 0)
+        except JournalDamaged:
+            if os.fstat(fd).st_size == size or look == _LOOKS - 1:
+                return _examine_damaged(fd, size, url)
+    raise AssertionError("unreachable")
 
 
 def _examine_damaged(fd: int, size: int, url: str) -> Examined:

@@ -40,10 +40,10 @@ def examine_sqlite(path: Path, url: str) -> Examined:
         log = f"{path.name}-wal"
         return Examined([Damage(url, f"the file is empty, and {log} is not")] if size_of(f"{path}-wal") else [])
     refuse_newer(path)
-    tail = read_tail(f"{path}-wal")
     with translated(path):
+        tail = read_tail(f"{path}-wal")
         first, second = connect_reader(path), connect_reader(path)
-    with closing(first), closing(second), ThreadPoolExecutor(1) as beside:
+    with translated(path), closing(first), closing(second), ThreadPoolExecutor(1) as beside:
         pages = beside.submit(lambda: list(_or_damage(check_pages(fetch_with(second), path), url)))
         fetch = fetch_with(first)
         fetch("BEGIN", ())
@@ -95,8 +95,9 @@ def fetch_with(connection: sqlite3.Connection) -> Fetch:
 def check_all(fetch: Fetch, rows: Rows) -> Iterator[Damage]:
     """Yield what is damaged: pages, indexes, chains, heads, numbers."""
     try:
-        yield from check_pages(fetch, rows.place)
-        yield from check_journal(rows, by_run=False)
+        with translated(rows.place):
+            yield from check_pages(fetch, rows.place)
+            yield from check_journal(rows, by_run=False)
     except JournalUnusable:
         raise  # no disk, no memory: that says nothing of the bytes
     except JournalError as error:

@@ -204,6 +204,17 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _summary(replica: Replica) -> str:
+    library = replica.service.library
+    clones = (
+        f"{library.clones} CLONES of them (PMIDs {library.clone_pmids()}; not real records)"
+        if library.clones
+        else "no clones"
+    )
+    faults = ", ".join(f"{name}:{rate:g}" for name, rate in replica.service.faults.rates.items()) or "none"
+    return f"replica of PubMed: {len(library.records)} real records, {clones}; {library.today_text()}; faults: {faults}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. The first line on stdout names the address."""
     parser = arguments()
@@ -217,20 +228,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         replica = build(options)
     except (ValueError, OSError, ElementTree.ParseError) as error:
         parser.error(str(error))
-    print(f"listening on http://127.0.0.1:{replica.server_port}", flush=True)
-    library = replica.service.library
-    clones = (
-        f"{library.clones} CLONES of them (PMIDs {library.clone_pmids()}; not real records)"
-        if library.clones
-        else "no clones"
-    )
-    faults = ", ".join(f"{name}:{rate:g}" for name, rate in replica.service.faults.rates.items()) or "none"
-    print(
-        f"replica of PubMed: {len(library.records)} real records, {clones}; {library.today_text()}; faults: {faults}",
-        file=sys.stderr,
-    )
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _stop)  # first: whoever reads the address may end it at once
     try:
+        print(f"listening on http://127.0.0.1:{replica.server_port}", flush=True)
+        print(_summary(replica), file=sys.stderr)
         replica.serve_forever(poll_interval=0.1)
     except KeyboardInterrupt:
         replica.stopping.set()
