@@ -244,6 +244,25 @@ def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
         move(source, "elsewhere.jsonl")
 
 
+@on_files
+def test_a_move_between_a_look_and_the_take_over_is_not_undone(source: str, target: str) -> None:
+    """Whoever finds, once it owns the run, that it was moved meanwhile gives it up: no two journals go on."""
+    copied.make(source)
+    with leftoff.open(source) as journal:
+        own = journal.store.own
+
+        def own_late(*given: Any, **options: Any) -> Any:
+            del journal.store.own
+            move(source, target)
+            return own(*given, **options)
+
+        journal.store.own = own_late
+        with pytest.raises(JournalMoved, match=target):
+            list(journal.run("first").each(["new"], progress=False))
+    assert refuses(source)
+    assert not refuses(target)
+
+
 def test_a_run_that_is_owned_is_not_moved() -> None:
     """While another process owns a run its journal stays where it is, and can still be copied."""
     copied.make("a.db")

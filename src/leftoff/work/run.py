@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leftoff.errors import JournalError, JournalMoved, PendingRows, Stopped, UsageError, WrongThread
-from leftoff.journal.entry import Draft, Tries, moved_to
+from leftoff.journal.entry import Draft, Entry, Tries, moved_to
 from leftoff.journal.shard import WHOLE, Shard, make_shard
 from leftoff.journal.store import Owner, Store
 from leftoff.work.batches import batches
@@ -247,19 +248,32 @@ class Run:
             )
         if self._owner is None or (self.store.shared and shard not in (WHOLE, self._shard)):
             self._journal.check_program(self.name, self._program)
-            self._refuse_moved()
-            self._owner, self._shard = self.store.own(self.name, self._program, shard), shard
+            before = self.store.latest(self.name, "owner")
+            self._refuse_moved(before)
+            owner = self.store.own(self.name, self._program, shard)
+            self._refuse_moved_meanwhile(owner, 0 if before is None else before.epoch)
+            self._owner, self._shard = owner, shard
             self._journal.tell_notes()
         return self._owner
 
-    def _refuse_moved(self) -> None:
-        place = moved_to(self.store.latest(self.name, "owner"))
+    def _refuse_moved(self, newest: Entry | None) -> None:
+        place = moved_to(newest)
         if place is not None:
             here = shlex.quote(self.store.url)
             raise JournalMoved(
                 f"the run {self.name!r} of {self.store.url} was moved to {place}; go on there. If that journal is not"
                 f" there, the move was interrupted; finish it with: leftoff copy --move {here} {shlex.quote(place)}"
             )
+
+    def _refuse_moved_meanwhile(self, owner: Owner, known: int) -> None:
+        """Give the run up if it was moved after the look: our own entry would let two journals go on."""
+        if owner.epoch == known + 1:
+            return
+        for entry in self.store.entries(self.name):
+            if entry.kind == "owner" and known < entry.epoch < owner.epoch and moved_to(entry):
+                owner.commit([Draft("owner", "", json.dumps(entry.value, ensure_ascii=False, separators=(",", ":")))])
+                owner.release()
+                self._refuse_moved(entry)
 
     @contextmanager
     def walk(self, items: Iterable[Any], options: Options) -> Iterator[Pass]:
