@@ -87,7 +87,7 @@ class Segment:
                 if start is not None:
                     self.id = str(json.loads(data[:HEADER_LENGTH])["id"])
             if start is not None:
-                if size < start.offset:
+                if self.end is not None and size < start.offset:  # a header may have come since the size was asked
                     raise self._shorter()
                 self.end, tail = check(fd, start, str(self.path))
                 self.torn = len(tail)

@@ -89,6 +89,7 @@ class SegmentsStore:
         """Check what is new in the directory."""
         if self._closed:
             raise JournalClosed(f"{self.url} was closed; open it again")
+        known = bool(self._id)  # before the look: another thread may create the journal meanwhile
         try:
             names = os.listdir(self.path)
         except FileNotFoundError:
@@ -96,10 +97,11 @@ class SegmentsStore:
         except NotADirectoryError:
             raise NotAJournal(f"{self.url} is no directory; name a journal's file without the slash") from None
         if HEADER not in names:
-            if any(not name.startswith(".") for name in names) or self._id:
+            if any(not name.startswith(".") for name in names) or known:
+                what = f"it holds {min(names)!r}, but no {HEADER}" if names else f"its {HEADER} is gone"
                 raise NotAJournal(
-                    f"{self.url} is no journal: it holds {min(names)!r}, but no {HEADER}; name a new or empty"
-                    f" directory, or put {HEADER} back where it was deleted"
+                    f"{self.url} is no journal: {what}; name a new or empty directory, or put {HEADER} back where it was"
+                    " deleted"
                 )
             return
         if not self._id:
@@ -140,8 +142,8 @@ class SegmentsStore:
     def runs(self) -> list[str]:
         """Return the names of the runs, oldest first."""
         self._look()
-        entries = [entry for segment in self._list() for entry in segment.created.values()]
-        return list(dict.fromkeys(entry.run for entry in sorted(entries, key=order)))
+        each = (list(segment.created.values()) for segment in self._list())
+        return list(dict.fromkeys(entry.run for entry in merge(*each, key=order)))
 
     def entries(self, run: str | None = None, after: int = 0) -> Iterator[Entry]:
         """Iterate the entries with a greater seq than ``after``, oldest first, each one checked.

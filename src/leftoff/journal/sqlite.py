@@ -138,8 +138,9 @@ class SqliteStore:
 
     def _check_without_journal(self) -> None:
         """Raise `JournalDamaged` where our tables are missing because the schema was damaged."""
-        for damage in check_schema(self._fetch, self.path):
-            raise damaged(self.path, damage.what)
+        with self._one_instant():
+            for damage in check_schema(self._fetch, self.path):
+                raise damaged(self.path, damage.what)
         if size_of(str(self.path)) <= SMALL:
             for damage in check_pages(self._fetch, self.path):
                 raise damaged(self.path, damage.what)
