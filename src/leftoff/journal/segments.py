@@ -100,8 +100,7 @@ class SegmentsStore:
             if any(not name.startswith(".") for name in names) or known:
                 what = f"it holds {min(names)!r}, but no {HEADER}" if names else f"its {HEADER} is gone"
                 raise NotAJournal(
-                    f"{self.url} is no journal: {what}; name a new or empty directory, or put {HEADER} back where it was"
-                    " deleted"
+                    f"{self.url} is no journal: {what}; name a new or empty directory, or put {HEADER} back"
                 )
             return
         if not self._id:
