@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,6 +73,7 @@ class SqliteStore:
         self._torn = False
         self._owners: dict[str, SqliteOwner] = {}
         self._readers: list[Guarded] = []
+        self._looking = threading.RLock()
         try:
             self._look()
         except BaseException:
@@ -86,7 +88,10 @@ class SqliteStore:
             raise JournalClosed(f"{self.url} was closed; open it again")
         if os.getpid() != self._pid:
             raise ForkedHandle(f"{self.url} was opened before a fork; open it again in this process")
-        inode = inode_of(self.path)
+        with self._looking:  # by one thread after the other: what is checked is of one transaction
+            return self._look_at(inode_of(self.path))
+
+    def _look_at(self, inode: int) -> Rows | None:
         if self._connection is not None and inode != self._inode:
             self._close_reader()
         if self._rows is None and inode:
