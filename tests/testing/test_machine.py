@@ -28,7 +28,9 @@ def machine(place: str, **more: Any) -> type[JournalMachine]:
 
 
 def examples(place: str, times: int) -> settings:
-    return settings(QUICK, max_examples=round(QUICK.max_examples * EXAMPLES.get(place, 0.2) * times))
+    """The same ones each time, so that a change alone can turn them red; new ones where there are many."""
+    count = round(QUICK.max_examples * EXAMPLES.get(place, 0.2) * times)
+    return settings(QUICK, max_examples=count, derandomize=times == 1)
 
 
 @pytest.mark.parametrize("place", EXAMPLES)
@@ -102,7 +104,7 @@ def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> No
     """The machine is not vacuous: it finds each of these in some times as many examples as a run of the tests has."""
     place, where, name, planted = BUGS[bug]
     monkeypatch.setattr(where, name, planted)
-    quick = settings(examples(place, 1), phases=[Phase.generate], report_multiple_bugs=False, database=None)
+    quick = settings(examples(place, 1), phases=[Phase.generate], report_multiple_bugs=False, derandomize=False)
 
     def finds() -> bool:
         try:
