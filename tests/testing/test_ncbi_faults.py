@@ -80,9 +80,9 @@ def test_a_slow_fault_outlasts_a_client_without_a_deadline(name: str) -> None:
     with serve(RECORDS, *FREELY, "--fault", f"{name}:1", "--drip", "0.1") as replica:
         waiting = subprocess.Popen([sys.executable, "-c", script.format(replica.eutils)], cwd=RECORDS.parents[2])
         try:
-            while not replica.ask()["requests"]:
+            while not (log := replica.log()):
                 pass
-            assert replica.log()[0]["fault"] == name
+            assert log[0]["fault"] == name
             replica.ask("fault", name=name, rate="0")
             assert len(naive.harvest(replica.eutils, "all[sb]", batch=20)) == 120
             assert waiting.poll() is None

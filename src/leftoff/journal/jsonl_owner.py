@@ -174,9 +174,9 @@ class Appender:
 
     def close(self) -> None:
         """Sync what is left, give the lock up and close."""
-        self._stop.set()
         if os.getpid() != self._pid:
-            return
+            return  # before all else: a lock that another thread held at the fork is held here for ever
+        self._stop.set()
         if self._syncer is not None:
             self._syncer.join()
         try:
