@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,7 @@ class JsonlStore:
         self.notes: list[str] = []
         self.connection = None
         self._indexes: dict[str, Index] = {}
+        self._looking = threading.RLock()
         self._fd = -1
         self._inode = 0
         self._checked: Position | None = None
@@ -76,6 +78,10 @@ class JsonlStore:
 
     def _refresh(self) -> None:
         """Check what was appended since the last look. A torn tail is left alone: only an owner may cut it."""
+        with self._looking:  # by one thread after the other: a file is opened and known in two steps
+            self._look()
+
+    def _look(self) -> None:
         if self._closed:
             raise JournalClosed(f"{self.url} was closed; open it again")
         self._torn = 0
