@@ -3,7 +3,7 @@
 import json
 import os
 
-from common import FOLDER, finish, items, work
+from loop import FOLDER, finish, items, work
 
 out = os.open(FOLDER / "out.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 results = {}

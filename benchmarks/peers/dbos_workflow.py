@@ -1,7 +1,7 @@
 """DBOS Transact on SQLite: one workflow, a step an item, as its tutorial has it."""
 
-from common import FOLDER, finish, items, work
 from dbos import DBOS, SetWorkflowID
+from loop import FOLDER, finish, items, work
 
 DBOS(config={"name": "peers", "system_database_url": f"sqlite:///{FOLDER}/dbos.db", "log_level": "ERROR"})
 

@@ -1,7 +1,7 @@
 """diskcache: look into the cache, else work and set; synchronous=FULL, eviction off."""
 
 import diskcache
-from common import FOLDER, finish, items, work
+from loop import FOLDER, finish, items, work
 
 cache = diskcache.Cache(FOLDER / "cache", sqlite_synchronous=2, eviction_policy="none")
 for item in items():

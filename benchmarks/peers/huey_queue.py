@@ -2,8 +2,8 @@
 
 import json
 
-from common import FOLDER, finish, items, work
 from huey import SqliteHuey
+from loop import FOLDER, finish, items, work
 
 huey = SqliteHuey("work", filename=str(FOLDER / "huey.db"))
 

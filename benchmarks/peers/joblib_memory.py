@@ -1,7 +1,7 @@
 """joblib.Memory: the function's results are cached on disk."""
 
-from common import FOLDER, finish, items, work
 from joblib import Memory
+from loop import FOLDER, finish, items, work
 
 
 def remembered(item):

@@ -1,6 +1,6 @@
 """leftoff, JSON Lines."""
 
-from common import FOLDER, finish, items, work
+from loop import FOLDER, finish, items, work
 
 import leftoff
 

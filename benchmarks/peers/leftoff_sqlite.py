@@ -1,6 +1,6 @@
 """leftoff, SQLite."""
 
-from common import FOLDER, finish, items, work
+from loop import FOLDER, finish, items, work
 
 import leftoff
 

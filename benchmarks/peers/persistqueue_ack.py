@@ -3,7 +3,7 @@
 import json
 
 import persistqueue
-from common import FOLDER, finish, items, work
+from loop import FOLDER, finish, items, work
 
 queue = persistqueue.SQLiteAckQueue(FOLDER / "queue", auto_commit=True)
 queue.resume_unack_tasks()

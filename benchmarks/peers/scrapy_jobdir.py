@@ -3,7 +3,7 @@
 import json
 
 import scrapy
-from common import FOLDER, finish, items, work
+from loop import FOLDER, finish, items, work
 from scrapy.crawler import CrawlerProcess
 
 FEED = FOLDER / "out.jsonl"

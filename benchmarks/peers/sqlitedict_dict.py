@@ -1,6 +1,6 @@
 """sqlitedict: look into the dictionary, else work, set and commit."""
 
-from common import FOLDER, finish, items, work
+from loop import FOLDER, finish, items, work
 from sqlitedict import SqliteDict
 
 with SqliteDict(FOLDER / "results.sqlite") as known:

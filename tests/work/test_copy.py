@@ -122,7 +122,7 @@ def test_a_copy_that_fails_leaves_nothing_behind(
 
     with leftoff.open(source) as journal:
         with monkeypatch.context() as patch:
-            patch.setattr(copying, "put_in_place", fail)
+            patch.setattr(copying, "put_in_place_by_name", fail)
             with pytest.raises(expected):
                 journal.copy(target)
         assert [path.name for path in Path().glob("b.*")] == [f"{target}.lock"]

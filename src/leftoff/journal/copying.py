@@ -14,7 +14,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_file import SQLITE, create_tables, set_durability, translated
 from leftoff.journal.sqlite_file import read_header as read_sqlite_header
 from leftoff.journal.sqlite_verify import check_all, fetch_with
-from leftoff.journal.sync import open_private, put_in_place, unusable
+from leftoff.journal.sync import open_private, put_in_place_by_name, unusable
 
 _PAGE: Final = 2000  # rows in one insert
 _SIDES: Final = ("", "-journal", "-wal", "-shm")
@@ -52,27 +52,27 @@ def appearing(path: Path) -> Iterator[Path]:
 
     Raise UsageError where something is at ``path`` already, and JournalBusy while another process builds it.
     """
-    _refuse_existing(path)
+    with built_aside(path, _refuse_existing, _remove) as temporary:
+        os.close(open_private(temporary, os.O_EXCL))
+        yield temporary
+        put_in_place_by_name(temporary, path)
+
+
+@contextmanager
+def built_aside(path: Path, refuse_existing: Callable[[Path], None], remove: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield a name beside ``path`` that nobody else builds under; what fails, or a kill left there, is removed."""
+    refuse_existing(path)
     hold = Hold(path, 0, f"{path}, which is being made,")
     temporary = path.with_name(f"{path.name}.copying")
     try:
-        _refuse_existing(path)
-        _remove(temporary)  # what a killed copy left
+        refuse_existing(path)
         try:
-            os.close(open_private(temporary, os.O_EXCL))
+            remove(temporary)  # what a killed copy left
             yield temporary
-            fd = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                put_in_place(fd, temporary, path)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            _remove(temporary)
-            if isinstance(error, JournalError):
-                raise
-            raise unusable(path, error) from error
-        except BaseException:
-            _remove(temporary)
+        except BaseException as error:
+            remove(temporary)
+            if isinstance(error, OSError) and not isinstance(error, JournalError):
+                raise unusable(path, error) from error
             raise
     finally:
         hold.release()

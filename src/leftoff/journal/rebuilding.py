@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from leftoff.journal.sync import open_private, put_in_place, unusable, write_all
+from leftoff.journal.sync import open_private, put_in_place_by_name, unusable, write_all
 
 _BLOCK: Final = 1 << 20
 _SUFFIX: Final = ".rebuilding"
@@ -29,11 +29,7 @@ def rebuilding(path: Path) -> Iterator[Path]:
     try:
         os.close(open_private(temporary, os.O_EXCL))
         yield temporary
-        fd = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            put_in_place(fd, temporary, path)
-        finally:
-            os.close(fd)
+        put_in_place_by_name(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if type(error) is OSError:

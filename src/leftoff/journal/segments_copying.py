@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from leftoff.errors import JournalError, UsageError
-from leftoff.journal.lock import Hold
+from leftoff.errors import UsageError
+from leftoff.journal.copying import built_aside
 from leftoff.journal.segments_header import HEADER, make_header, new_name
-from leftoff.journal.sync import open_private, sync_directory, sync_file, unusable
+from leftoff.journal.sync import open_private, sync_directory, sync_file
 
 
 @contextmanager
@@ -19,35 +19,19 @@ def appearing_directory(path: Path) -> Iterator[Path]:
 
     Raise UsageError where something is at ``path`` already, and JournalBusy while another process builds it.
     """
-    _refuse_existing(path)
-    hold = Hold(path, 0, f"{path}, which is being made,")
-    temporary = path.with_name(f"{path.name}.copying")
-    try:
-        _refuse_existing(path)
+    with built_aside(path, _refuse_existing, _remove) as temporary:
+        os.mkdir(temporary, 0o700)
+        make_header(temporary)
+        segment = temporary / new_name()
+        fd = open_private(segment, os.O_EXCL)
         try:
-            _remove(temporary)  # what a killed copy left
-            os.mkdir(temporary, 0o700)
-            make_header(temporary)
-            segment = temporary / new_name()
-            fd = open_private(segment, os.O_EXCL)
-            try:
-                yield segment
-                sync_file(fd)
-            finally:
-                os.close(fd)
-            sync_directory(temporary)
-            os.rename(temporary, path)
-            sync_directory(path.parent)
-        except OSError as error:
-            _remove(temporary)
-            if isinstance(error, JournalError):
-                raise
-            raise unusable(path, error) from error
-        except BaseException:
-            _remove(temporary)
-            raise
-    finally:
-        hold.release()
+            yield segment
+            sync_file(fd)
+        finally:
+            os.close(fd)
+        sync_directory(temporary)
+        os.rename(temporary, path)
+        sync_directory(path.parent)
 
 
 def _refuse_existing(path: Path) -> None:

@@ -140,6 +140,15 @@ def put_in_place(fd: int, temporary: Path, target: Path) -> None:
     sync_directory(target.parent)
 
 
+def put_in_place_by_name(temporary: Path, target: Path) -> None:
+    """Do the same for a file that somebody else wrote and closed."""
+    fd = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        put_in_place(fd, temporary, target)
+    finally:
+        os.close(fd)
+
+
 def refuse_odd_file(path: Path) -> None:
     """Raise `NotAJournal` for a directory, a device or a pipe in a journal's place."""
     try:
