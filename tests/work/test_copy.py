@@ -244,6 +244,27 @@ def test_a_moved_journal_goes_on_at_one_place(source: str, target: str) -> None:
         move(source, "elsewhere.jsonl")
 
 
+@pytest.mark.parametrize("source", ["a.jsonl", "a.db"])
+def test_a_clock_that_was_set_back_does_not_put_new_owners_before_old_ones(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a directory entries are ordered by their times; those of a journal that is moved to it may run back."""
+    copied.make(source)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() - 3600)
+    copied.make(source)
+    move(source, "b/")
+    copied.make("b/")
+    with leftoff.open("b/") as journal:
+        store = journal.store
+        for name in copied.RUNS:
+            epochs = [entry.epoch for entry in store.entries(name)]
+            assert epochs == sorted(epochs)
+            times = [entry.at for entry in store.entries(name)]
+            assert times == sorted(times)
+            assert store.newest(name).epoch == epochs[-1]
+
+
 @on_files
 def test_a_move_between_a_look_and_the_take_over_is_not_undone(source: str, target: str) -> None:
     """Whoever finds, once it owns the run, that it was moved meanwhile gives it up: no two journals go on."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from leftoff.errors import UsageError
 from leftoff.journal.copying import built_aside
+from leftoff.journal.entry import Entry
 from leftoff.journal.segments_header import HEADER, make_header, new_name
 from leftoff.journal.sync import open_private, sync_directory, sync_file
 
@@ -32,6 +34,14 @@ def appearing_directory(path: Path) -> Iterator[Path]:
         sync_directory(temporary)
         os.rename(temporary, path)
         sync_directory(path.parent)
+
+
+def ascending(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield entries with no time before an earlier one's, as a segment has them, whatever the clock did meanwhile."""
+    latest = None
+    for entry in entries:
+        latest = entry.at if latest is None else max(latest, entry.at)
+        yield entry if entry.at == latest else replace(entry, at=latest)
 
 
 def _refuse_existing(path: Path) -> None:

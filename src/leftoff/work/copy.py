@@ -24,7 +24,7 @@ from leftoff.errors import JournalBusy, JournalMissing, JournalMoved, UsageError
 from leftoff.journal.copying import appearing, back_up, write_jsonl, write_sqlite
 from leftoff.journal.entry import Draft, moved_to
 from leftoff.journal.lock import whoami
-from leftoff.journal.segments_copying import appearing_directory
+from leftoff.journal.segments_copying import appearing_directory, ascending
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Owner, Store
 from leftoff.work.journal import SQLITE_SUFFIXES, is_server, make_store, place_text, require_psycopg
@@ -162,7 +162,7 @@ def _as_directory(url: str) -> _Target:
     @contextmanager
     def appear(source: Store) -> Iterator[Build]:  # noqa: ARG001  # a directory is always synced
         with appearing_directory(path) as segment:
-            yield lambda store: (write_jsonl(segment, store.entries()), False)
+            yield lambda store: (write_jsonl(segment, ascending(store.entries())), False)
 
     place = f"{path}{os.sep}"
     return _Target(place, place, appear)
