@@ -46,9 +46,8 @@ from leftoff.journal.sync import open_private, sync_directory, unusable
 
 _PATIENCE: Final = 10.0  # seconds for somebody else's claim, which takes milliseconds
 _NAMED: Final = 5
-_HALF_A_MS: Final = (
-    0.0005  # seconds: times are cut to milliseconds, and a float may lie just below the one it was read from
-)
+# Seconds, so that a time is later once it is cut to milliseconds: a float may lie just below the one it was read from.
+_LATER: Final = 0.0015
 
 
 class _Look(NamedTuple):
@@ -266,7 +265,7 @@ class SegmentsStore:
             if self._appender is None:
                 self._appender = self._begin()
             segments = self._list()
-            newest = max(segment.newest for segment in segments) + _HALF_A_MS
+            newest = max(segment.newest for segment in segments) + _LATER
             self._appender.not_before = max(self._appender.not_before, newest)
             known = [segment for segment in segments if run in segment.created]
             epoch = 1 + max((segment.owners[run].epoch for segment in known if run in segment.owners), default=0)

@@ -128,7 +128,7 @@ class Merged(Index):
 
 
 def order(entry: Entry) -> tuple[Any, int]:
-    """Return what entries of several writers are ordered by: no writer's times lie before what it had read."""
+    """Return what entries of several writers are ordered by: a writer's times are later than all it had read."""
     return entry.at, entry.epoch
 
 
