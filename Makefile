@@ -22,7 +22,7 @@ cover: $(READY)  ## the tests of journal/ and work/, which must reach every line
 	@$(BIN)/python -m coverage report
 
 prove: $(READY)  ## the long counts: thousands of kills and power failures
-	@$(BIN)/python -m pytest -q -m prove
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal --timeout 7200 -m prove
 	@$(MAKE) --no-print-directory mutate
 
 mutate: $(READY)  ## the centre of journal/ changed in each small way there is: nine of ten must be seen

@@ -29,12 +29,13 @@ from leftoff.journal.jsonl_write import JsonlWriter, entry_text
 from leftoff.journal.lock import Hold
 from leftoff.journal.rows import IS_FATE, Rows, RunRow, entry_sum, value_sum_of
 from leftoff.journal.sqlite import SqliteStore
-from leftoff.journal.sqlite_file import SQLITE, create_tables, set_durability, translated
+from leftoff.journal.sqlite_file import SCHEMA, SQLITE, create_tables, set_durability, translated
 from leftoff.journal.sqlite_file import read_header as read_sqlite_header
-from leftoff.journal.sqlite_verify import check_all, fetch_with
+from leftoff.journal.sqlite_verify import INDEXES, check_all, fetch_with
 from leftoff.journal.sync import open_private, put_in_place_by_name, unusable
 
 _PAGE: Final = 2000  # rows in one insert
+_ASIDE: Final = ("journal_mode=OFF", "synchronous=OFF")  # what fails is removed, what is built is synced as a whole
 _SIDES: Final = ("", "-journal", "-wal", "-shm")
 _ADD_ENTRY: Final = f"INSERT INTO leftoff_entry VALUES ({', '.join('?' * 10)})"
 _ADD_RUN: Final = f"INSERT INTO leftoff_run VALUES ({', '.join('?' * 10)})"
@@ -125,11 +126,14 @@ def write_sqlite(path: Path, entries: Iterable[Entry]) -> int:
     """Write entries to the empty file at ``path`` as an SQLite journal; check it and return how many they were."""
     with translated(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
         fetch = fetch_with(connection)
-        set_durability(fetch, path, power=True)
+        for pragma in _ASIDE:
+            connection.execute(f"PRAGMA {pragma}")
         journal_id = secrets.token_hex(8)
         salt = crc32(journal_id.encode())
         connection.execute("BEGIN IMMEDIATE")
         create_tables(connection.execute, journal_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        for index in INDEXES:
+            connection.execute(f"DROP INDEX {index}")  # made when all rows are there: once, and in order
         heads: dict[str, Head] = {}
         page: list[tuple[Any, ...]] = []
         seq = 0
@@ -140,11 +144,14 @@ def write_sqlite(path: Path, entries: Iterable[Entry]) -> int:
                 connection.executemany(_ADD_ENTRY, page)
                 page.clear()
         connection.executemany(_ADD_ENTRY, page)
+        for index in INDEXES:
+            connection.execute(SCHEMA[index])
         for name, head in heads.items():
             counts = [int(count) for count in fetch(_ACCOUNT, (head.run,))[0]]
             row = RunRow(head.run, name, head.epoch, head.seq, head.sum, head.mark, *counts)
             connection.execute(_ADD_RUN, (*row, row.row_sum(salt)))
         connection.execute("COMMIT")
+        set_durability(fetch, path, power=True)
         _finish(connection, path)
     return seq
 
