@@ -95,7 +95,7 @@ def test_a_database_that_was_deleted_answers_nothing(path):
 
 def test_entries_of_a_store_that_was_closed_end_with_an_error(path, monkeypatch):
     """Whoever iterates is told, instead of taking the beginning for the whole."""
-    monkeypatch.setattr("leftoff.journal.rows.PAGE", 3)
+    monkeypatch.setattr(sqlite, "SQLITE", sqlite.SQLITE._replace(page=3))
     store = SqliteStore(path)
     entries = store.entries()
     next(entries)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leftoff.work.lookup import Lookup
+from leftoff.work.lookup import lookup
 from tests.contract.stores import Lives, everywhere
 
 
@@ -30,7 +30,7 @@ class Counted:
 def test_an_input_in_the_order_of_the_journal_costs_no_index():
     """Only what is new is asked for."""
     owner: Any = Counted([f"k{n}" for n in range(1000)])
-    mark = Lookup(owner).mark
+    mark = lookup(owner)
     assert [mark(f"k{n}") for n in range(1003)] == [*range(1, 1001), 0, 0, 0]
     assert owner.asked == 3
 
@@ -41,7 +41,7 @@ def test_any_order_is_answered_exactly(seed):
     print("seed", seed)
     rng = random.Random(seed)
     owner: Any = Counted([f"k{n}" for n in range(50)])
-    mark = Lookup(owner).mark
+    mark = lookup(owner)
     for _ in range(300):
         key = f"k{rng.randrange(60)}"
         assert mark(key) == owner.known.get(key, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING, Draft, Tries, fold_open, open_mark
@@ -42,9 +43,7 @@ class ChainOwner:
 
     def concluded(self) -> Iterator[tuple[str, Mark]]:
         """Iterate what is done or dead, in journal order; nothing where a conclusion was superseded."""
-        if not self._row.superseded:
-            for page in self._place.rows().conclusions(self._row):
-                yield from page
+        return iter(()) if self._row.superseded else chain.from_iterable(self._place.rows().conclusions(self._row))
 
     def tally(self, met: Iterable[int] | bytearray) -> tuple[int, int]:
         """Return how many of the conclusions whose bit is set are done, and dead.

@@ -233,6 +233,7 @@ POSTGRES: Final = Dialect(
     by_seq="",
     newest="SELECT coalesce(max(seq), 0) FROM leftoff.run",
     same_key=f"left(later.key, {_INDEXED}) = left(e.key, {_INDEXED}) AND later.key = e.key",
+    page=2000,  # measured: with 300 a sixth slower, and that without a network between
     one_key=_one_key,
     many_keys=_many_keys,
     translated=translated,

@@ -28,7 +28,6 @@ from leftoff.journal.store import Mark
 Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Run one statement with parameters and return all its rows."""
 
-PAGE: Final = 2000
 CHUNK: Final = 500  # keys in one question; SQLite once allowed 999 parameters
 
 IS_FATE: Final = "({0}kind = 'done' OR {0}kind = 'dead' OR {0}kind = 'forgotten' OR {0}kind = 'retried')"
@@ -56,6 +55,8 @@ class Dialect(NamedTuple):
     """The statement that asks for the newest seq of the whole journal."""
     same_key: str
     """That ``later`` has the key of ``e``."""
+    page: int
+    """How many rows are read at once."""
     one_key: Callable[[str], tuple[str, tuple[Any, ...]]]
     many_keys: Callable[[Sequence[str]], tuple[str, tuple[Any, ...]]]
     """A condition on the key, and its parameters."""
@@ -187,7 +188,8 @@ class Rows:
         """Iterate the entries of one run, or of all, with ``after < seq <= last``."""
         only = "" if run is None else f"AND run = {run} "
         while rows := self._entries(
-            f"{self.dialect.by_seq} WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {PAGE}", (after, last)
+            f"{self.dialect.by_seq} WHERE seq > ? AND seq <= ? {only}ORDER BY seq LIMIT {self.dialect.page}",
+            (after, last),
         ):
             with self.translated():
                 page = [self._entry(row, names) for row in rows]
@@ -224,7 +226,7 @@ class Rows:
         sql = (
             f"SELECT key||'', CASE kind WHEN 'done' THEN seq ELSE -seq END, {self.dialect.summed}, prev, sum FROM"
             f" {self.dialect.entries} AS e{self.dialect.by_seq}"
-            f" WHERE {where} ORDER BY seq LIMIT {PAGE}"
+            f" WHERE {where} ORDER BY seq LIMIT {self.dialect.page}"
         )
         after = 0
         while True:
@@ -245,7 +247,7 @@ class Rows:
         sql = (
             f"SELECT CASE kind WHEN 'done' THEN seq ELSE -seq END FROM {self.dialect.entries} AS"
             f" e{self.dialect.by_seq} WHERE seq > ? AND seq <= ? AND run = ? AND kind IN ('done', 'dead'){newest}"
-            f" ORDER BY seq LIMIT {PAGE}"
+            f" ORDER BY seq LIMIT {self.dialect.page}"
         )
         after = 0
         while True:

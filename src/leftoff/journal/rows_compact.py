@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from leftoff.journal.entry import Draft, open_mark
-from leftoff.journal.rows import IS_FATE, IS_NAMED, PAGE, Rows, RunRow, entry_sum, value_sum_of
+from leftoff.journal.rows import IS_FATE, IS_NAMED, Rows, RunRow, entry_sum, value_sum_of
 from leftoff.journal.store import compacted
 
 Many = Callable[[str, Sequence[tuple[Any, ...]]], object]
@@ -65,7 +65,7 @@ def rechain(rows: Rows, head: RunRow, many: Many) -> int:
     dialect = rows.dialect
     sql = (
         f"SELECT seq, epoch, at, kind, key, value_sum, prev FROM {dialect.entries}{dialect.by_seq}"
-        f" WHERE run = ? AND seq > ? ORDER BY seq LIMIT {PAGE}"
+        f" WHERE run = ? AND seq > ? ORDER BY seq LIMIT {dialect.page}"
     )
     total, after = rows.salt, 0
     while page := rows.fetch(sql, (head.run, after)):

@@ -134,6 +134,7 @@ SQLITE: Final = Dialect(
     by_seq=" NOT INDEXED",
     newest="SELECT coalesce(max(seq), 0) FROM leftoff_entry",
     same_key="later.key = e.key",
+    page=300,  # measured: a twentieth quicker than 2,000, which leave the processor's cache
     one_key=lambda key: ("key = ?", (key,)),
     many_keys=_many_keys,
     translated=translated,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from leftoff.errors import RunInUse, UsageError
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work.each import FIRST
-from leftoff.work.lookup import Lookup
+from leftoff.work.lookup import lookup
 from leftoff.work.passes import Options, Pass
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _batches(run: Run, walk: Pass, items: Iterable[T], size: int) -> Generator[l
 
 def _gather(walk: Pass, items: Iterable[T], size: int) -> Iterator[dict[str, T]]:
     """Yield the items to be worked on, as batches; what failed or crashed before comes alone, to harm no neighbour."""
-    mark_of = Lookup(walk.owner).mark
+    mark_of = lookup(walk.owner)
     batch: dict[str, T] = {}
     for item in items:
         walk.pulled += 1

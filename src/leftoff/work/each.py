@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from leftoff.errors import RunInUse, WrongThread
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work.keys import is_at_hand
-from leftoff.work.lookup import Lookup
+from leftoff.work.lookup import lookup
 from leftoff.work.passes import Options, Pass
 
 if TYPE_CHECKING:
@@ -82,13 +82,8 @@ def each(run: Run, items: Iterable[T], options: Options) -> Generator[T, None, N
 
 def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:  # noqa: C901, PLR0912, PLR0915  # inline for speed
     owner, key_of, guard, progress, hand = walk.owner, walk.key_of, walk.guard, walk.progress, walk.hand
-    commit, meet, tries_of, mark_of, limiter = (
-        owner.commit,
-        walk.meet,
-        owner.open_items.get,
-        Lookup(owner).mark,
-        walk.limiter,
-    )
+    commit, meet, tries_of, mark_of = owner.commit, walk.meet, owner.open_items.get, lookup(owner)
+    limiter = walk.limiter
     begin = owner.begin if owner.connection is not None else None
     thread, get_ident = walk.thread, threading.get_ident
     fuse = is_at_hand(items) and limiter is None  # only then may `done` wait for the next item's `started`
@@ -100,9 +95,12 @@ def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:
             if key == waiting:
                 done, waiting = waiting, None
                 walk.finish(done)
+                guard.hand = None
             mark = mark_of(key)
             if mark:
                 walk.meet_known(key, mark)
+                if waiting is None and guard.asked is None:
+                    continue
             else:
                 tries = tries_of(key)
                 if tries is None or walk.may_start(key, tries):

@@ -37,6 +37,8 @@ def is_at_hand(items: Iterable[Any]) -> bool:
 def own_key(item: Any) -> str:
     """Return the key of an item that is its own key: a text as it is, an integer in decimal, a path as text."""
     if type(item) is str:
+        if item.isascii() and 0 < len(item) <= LONGEST and "\0" not in item:
+            return item  # most are: a call less an item
         return check_key(item)
     if isinstance(item, bool):
         raise UnusableKey(f"{item!r} is a bool, which cannot be a key; say what identifies it: key=…")

@@ -10,7 +10,7 @@ from leftoff.errors import JournalError, UnusableValue, UsageError
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work import retry
 from leftoff.work.each import FIRST, Loop
-from leftoff.work.lookup import Lookup
+from leftoff.work.lookup import lookup
 from leftoff.work.outcome import How, Outcome, buried, known
 from leftoff.work.passes import Options, Pass, failed
 from leftoff.work.threads import Threads
@@ -57,7 +57,7 @@ def _map(
 
 
 def _one_by_one(run: Run, walk: Pass, how: How, items: Iterable[T]) -> Generator[Outcome[T, Any], None, None]:
-    mark_of = Lookup(walk.owner).mark
+    mark_of = lookup(walk.owner)
     for item in items:
         walk.guard.check()
         walk.pulled += 1

@@ -109,23 +109,27 @@ class Pass:
             )
         self.duplicates += 1
 
-    def meet(self, mark: Mark) -> bool:
-        """Set the bit of a conclusion; return whether it was set before."""
+    def meet(self, mark: Mark) -> None:
+        """Set the bit of a conclusion."""
         place = mark if mark > 0 else -mark
         byte, bit = place >> 3, 1 << (place & 7)
         met = self._met
         if byte >= len(met):
             met.extend(bytes(max(len(met), byte + 1 - len(met))))
-        if met[byte] & bit:
-            return True
         met[byte] |= bit
-        return False
 
     def meet_known(self, key: str, mark: Mark) -> bool:
         """Take in an item that is concluded already; return whether this pass meets it for the first time."""
-        if self.meet(mark):
-            self.mark_duplicate(key)
-            return False
+        place = mark if mark > 0 else -mark
+        byte, bit = place >> 3, 1 << (place & 7)
+        try:  # `meet` again, for speed: of a resumed input every item comes by here
+            known = self._met[byte]
+            if known & bit:
+                self.mark_duplicate(key)
+                return False
+            self._met[byte] = known | bit
+        except IndexError:
+            self.meet(mark)
         self.resumed += 1
         if mark < 0:
             self._name_dead(key)

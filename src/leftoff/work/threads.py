@@ -27,7 +27,7 @@ from leftoff.errors import JournalError, Stopped, UnusableValue
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work import retry
 from leftoff.work.each import FIRST
-from leftoff.work.lookup import Lookup
+from leftoff.work.lookup import lookup
 from leftoff.work.outcome import How, Outcome, buried, known
 from leftoff.work.passes import Pass, failed, released
 from leftoff.work.pool import Event, Feed, Pool
@@ -59,7 +59,7 @@ class Threads:
         self.run, self.walk, self.how, self.workers, self.ordered = run, walk, how, workers, ordered
         self.pool = Pool(how.function, workers, run.run_id, self._ask_early)
         self.feed = Feed(items, self.pool.events)
-        self.mark_of = Lookup(walk.owner).mark
+        self.mark_of = lookup(walk.owner)
         self.working: dict[str, Flight] = {}  # with the workers
         self.waiting: dict[str, Flight] = {}  # failed, keeps its place until its backoff is over
         self.next: Flight | None = None  # may not start yet: no rate slot, or not alone
