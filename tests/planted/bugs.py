@@ -293,12 +293,12 @@ _OWNERS = (
     ),
     Bug(
         "a file that somebody else wrote to is written to", "journal/jsonl_owner.py",
-        "        if status.st_size != self.offset:", "        if status.st_size < 0:",
+        "        if size != self.offset:", "        if size < 0:",
         (JSONL + "test_a_file_that_somebody_else_wrote_to_is_left_alone[power]",),
     ),
     Bug(
-        "a journal that was replaced is written to", "journal/sqlite_owner.py",
-        "        if inode_of(self._name) != self._inode:", "        if not self._inode:",
+        "a journal that was replaced is written to", "journal/names.py",
+        "            if inode_of(path) != inode:", "            if not inode:",
         (OWNERS + "test_p7_a_journal_replaced_underneath_is_noticed_before_the_next_commit[sqlite-power]",),
     ),
     Bug(

@@ -33,6 +33,7 @@ from leftoff.journal.jsonl_index import NAMED, Index, line_at
 from leftoff.journal.jsonl_scan import Position, entries_on, seal
 from leftoff.journal.lock import Hold, owner_value
 from leftoff.journal.memory import tally
+from leftoff.journal.names import Names
 from leftoff.journal.store import Durability, Mark
 from leftoff.journal.sync import FULL, full, sync_file, unusable
 
@@ -55,7 +56,7 @@ class Appender:
         self._hold = hold
         self.lock = threading.Lock()
         self._pid = os.getpid()
-        self._inode = os.fstat(fd).st_ino
+        self._names = Names({str(path): os.fstat(fd).st_ino})
         self._poison: JournalError | None = None
         self._second, self._second_text = -1, ""
         self._synced = self.offset
@@ -74,23 +75,21 @@ class Appender:
             raise self._poison
         if os.getpid() != self._pid:
             raise ForkedHandle(f"{self.path} was opened before a fork; open it again in this process")
-        status = os.fstat(self.fd)
-        if status.st_nlink == 0 or (self.power and not self._path_is_ours()):
+        if self.power:
+            lost, size = self._names.lost() is not None, os.lseek(self.fd, 0, os.SEEK_END)
+        else:  # where nothing is synced at once, fstat is the quicker
+            status = os.fstat(self.fd)
+            lost, size = status.st_nlink == 0, status.st_size
+        if lost:
             self.poison(
                 JournalLost(f"{self.path} was deleted or replaced while it was open; put it back or start again")
             )
-        if status.st_size != self.offset:
+        if size != self.offset:
             self.poison(
                 OwnershipLost(
                     f"{self.path} was written by somebody else while it was open; nothing more is written to it"
                 )
             )
-
-    def _path_is_ours(self) -> bool:
-        try:
-            return os.stat(self.path).st_ino == self._inode
-        except FileNotFoundError:
-            return False
 
     def poison(self, error: JournalError) -> None:
         """Refuse all further work with this error."""
@@ -166,7 +165,7 @@ class Appender:
                 self.fail("a sync", error)
                 return
             self._synced = target
-            if not self._path_is_ours():
+            if self._names.lost() is not None:
                 self._poison = JournalLost(
                     f"{self.path} was deleted or replaced while it was open; put it back or start again"
                 )

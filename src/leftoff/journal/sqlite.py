@@ -26,6 +26,7 @@ from leftoff.errors import (
 from leftoff.journal.connection import Connection, Guarded
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.lock import Hold, holder
+from leftoff.journal.names import inode_of
 from leftoff.journal.rows import Rows, RunRow
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.sqlite_file import (
@@ -34,7 +35,6 @@ from leftoff.journal.sqlite_file import (
     SQLITE,
     connect_reader,
     damaged,
-    inode_of,
     read_header,
     refuse_newer,
     set_durability,

@@ -178,14 +178,6 @@ def _lock_holder(path: Path) -> int | None:
     return None
 
 
-def inode_of(path: str | Path) -> int:
-    """Return the number of the file at a path, 0 where there is none."""
-    try:
-        return os.stat(path).st_ino
-    except FileNotFoundError:
-        return 0
-
-
 # -- opening -----------------------------------------------------------------------------------------------------
 
 

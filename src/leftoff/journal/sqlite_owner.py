@@ -34,13 +34,13 @@ from leftoff.journal.chain import FATE_KINDS, ChainOwner, Place
 from leftoff.journal.connection import Connection
 from leftoff.journal.entry import MARK_EVERY, Draft, created
 from leftoff.journal.lock import Hold, owner_value
+from leftoff.journal.names import Names, inode_of
 from leftoff.journal.rows import IS_FATE, Fetch, Rows, RunRow
 from leftoff.journal.sqlite_file import (
     FROM_BELOW,
     SQLITE,
     create_tables,
     damaged,
-    inode_of,
     read_header,
     translate,
 )
@@ -96,7 +96,7 @@ class SqliteOwner(ChainOwner):
         self._connection = connection
         self._fetch = fetch_with(connection)
         self._pid = os.getpid()
-        self._inode = inode_of(path)
+        inode = inode_of(path)
         self._refusal: JournalError | None = None
         self._what = f"the run {run!r} of {path}"
         connection.on_busy = self._translate_busy
@@ -113,8 +113,8 @@ class SqliteOwner(ChainOwner):
             if isinstance(error, OSError):
                 raise unusable(path, error) from error
             raise
-        self._log_name = f"{path}-wal"
-        self._log = inode_of(self._log_name)
+        log = f"{path}-wal"
+        self._names = Names({self._name: inode, log: inode_of(log)})
 
     def _take(self, durability: Durability, program: str | None, held: Hold | None) -> Hold:
         connection = self._connection
@@ -233,15 +233,13 @@ class SqliteOwner(ChainOwner):
             raise self._refusal
         if os.getpid() != self._pid:
             raise ForkedHandle(f"{self._path} was opened before a fork; open it again in this process")
-        if inode_of(self._name) != self._inode:
+        lost = self._names.lost()
+        if lost is not None:
             self._refusal = JournalLost(
-                f"{self._path} was deleted or replaced while it was open; put it back or start again"
-            )
-            raise self._refusal
-        if inode_of(self._log_name) != self._log:
-            self._refusal = JournalLost(
-                f"{self._log_name} was deleted while it was open, by somebody or by a second SQLite library in this"
-                " process; nothing more is written: start again"
+                f"{lost} was deleted or replaced while it was open; put it back or start again"
+                if lost == self._name
+                else f"{lost} was deleted while it was open, by somebody or by a second SQLite library in this process;"
+                " nothing more is written: start again"
             )
             raise self._refusal
         self._hold.check()
