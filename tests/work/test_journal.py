@@ -121,6 +121,22 @@ def test_root_loops_share_a_journal_and_give_it_back(place):
 
 
 @on_files
+@pytest.mark.parametrize("end", ["with", "close"])
+def test_a_root_loop_that_is_ended_gives_the_journal_back(place, end):
+    """Where the end of a loop is said, the journal is free at once and the item in hand is new again."""
+    loop = leftoff.each([1, 2], place, run="r", durability="process")
+    if end == "with":
+        with loop:
+            next(loop)
+    else:
+        next(loop)
+        loop.close()
+    leftoff.open(place, durability="power").close()  # refused while it is open under another durability
+    with leftoff.open(place) as journal:
+        assert list(journal.run("r").each([1, 2])) == [1, 2]
+
+
+@on_files
 def test_loops_made_before_they_are_walked_all_work(place):
     """Making several loops first and walking them later does not close the journal under the others."""
     loops = [leftoff.each([1, 2], place, run=f"r{n}", durability="process") for n in range(3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,35 @@ def test_a_kept_original_is_proven_to_be_the_ancestor(place: str) -> None:
     assert "it came of journal" in compare(place, f"other-{place}")[0].what
     mended.work_on(old)
     assert "it came of journal" in compare(place, old)[0].what
+
+
+@on_files
+def test_a_compaction_that_changed_an_entry_is_found(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof rests on no trust in who compacted: each kept entry is held against the original's."""
+    mended.make(place)
+    aside = compact(place, keep=True).aside
+    assert aside is not None
+    old = str(Path(aside).rename(f"old-{place}"))
+    kind = type(leftoff.open(place).store)
+    entries = kind.entries
+
+    def changed(store: Any, run: str | None = None, after: int = 0) -> Any:
+        for entry in entries(store, run, after):
+            yield replace(entry, value=1) if "old" not in store.url and entry.kind == "step" else entry
+
+    monkeypatch.setattr(kind, "entries", changed)
+    assert {damage.what for damage in compare(place, old)} == {f"it is not the one of {old}"}
+
+
+def test_a_damaged_file_of_a_directory_is_told_by_its_name() -> None:
+    """A directory that cannot be opened is examined file by file."""
+    mended.make("a/")
+    mended.make("a/")
+    first, second = sorted(Path("a").glob("*.jsonl"))
+    first.write_bytes(first.read_bytes().replace(b'"item-3"', b'"item-4"', 1))
+    damage = examine("a/").damage
+    assert damage
+    assert all(str(first) in found.where and str(second) not in found.where for found in damage)
 
 
 @on_files

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import leftoff
-from leftoff.errors import IncompleteRun
+from leftoff.errors import IncompleteRun, Stopped
 from leftoff.journal.entry import Draft, to_datetime
 from leftoff.journal.memory import MemoryStore
 from leftoff.work.journal import Journal
@@ -318,3 +318,29 @@ def test_p10_a_signal_inside_a_commit_is_told_and_a_second_one_stops_behind_it(l
     journal.close()
     assert [e.kind for e in store.entries("r")].count("started") >= 1, "the commit that was met is whole"
     assert {k: t for k, t in store.open_items("r").items() if t.begun or t.crashes} == {}
+
+
+def test_ten_thousand_known_items_are_met_once_each(tmp_path: Path) -> None:
+    """The accounts hold however far behind the first entries an item's conclusion lies."""
+    with leftoff.open(tmp_path / "a.jsonl", durability="process") as journal:
+        run = journal.run("r")
+        for _ in run.batches(range(10_000), 1000, progress=False):
+            pass
+        assert list(run.each([*range(9_990, 10_001), 9_999], progress=False)) == [10_000]
+        report = run.report()
+        assert (report.total, report.done, report.resumed, report.duplicates) == (11, 11, 10, 1)
+
+
+@on_files
+def test_a_stop_inside_nested_loops_is_told_once(place, capfd):
+    """Whoever waits at the terminal is told, though the outer loop sees no exception: it is suspended in its body."""
+    begun = []
+    with leftoff.open(place, durability="process") as journal:
+        with pytest.raises(Stopped):
+            for outer in journal.run("outer").each([1, 2], progress=False):
+                for inner in journal.run("inner").each([1, 2]):
+                    begun.append((outer, inner))
+                    signal.raise_signal(signal.SIGINT)
+        assert begun == [(1, 1)]
+        assert list(journal.run("inner").keys("done")) == ["1"]
+    assert capfd.readouterr().err.count("stopped by Ctrl-C") == 1

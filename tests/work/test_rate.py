@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import stat
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -285,6 +287,40 @@ def test_a_file_deleted_while_it_was_waited_for_is_opened_again(monkeypatch):
     monkeypatch.setattr(rate, "_lock", deleting)
     limiter.take()
     assert limiter.peek() > 0
+
+
+def test_a_wait_for_the_lock_that_is_interrupted_leaves_nothing_open(monkeypatch):
+    """Whoever presses Ctrl-C behind a process that holds the lock keeps no file of it."""
+    limiter = Limiter("crossref", 60.0)
+    opened: list[int] = []
+
+    def interrupted(fd: int) -> None:
+        opened.append(fd)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rate, "_lock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        limiter.take()
+    assert len(opened) == 1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened[0])
+
+
+@pytest.mark.parametrize("content", [None, "", "no hexadecimal digits"])
+def test_a_start_of_the_machine_that_has_no_name_is_told_by_the_clock(monkeypatch, tmp_path, content):
+    """Some containers show no boot id: the limiter works all the same."""
+    name = tmp_path / "boot_id"
+    if content is not None:
+        name.write_text(content)
+    monkeypatch.setattr(rate, "Path", lambda path: name if path.endswith("boot_id") else Path(path))
+    rate._boot.cache_clear()
+    try:
+        assert rate._boot() == bytes(16)
+        limiter = Limiter("crossref", 60.0)
+        limiter.take()
+        assert 0 < limiter.peek() <= 60
+    finally:
+        rate._boot.cache_clear()
 
 
 def test_a_link_in_place_of_the_file_is_refused(tmp_path):

@@ -106,6 +106,19 @@ def test_retry_and_forget_let_items_be_worked_on_again(place):
 
 
 @everywhere
+def test_nothing_is_written_for_keys_that_have_no_fate(place):
+    """To retry or forget what was never done is no error, and changes nothing."""
+    with Lives(place).open() as journal:
+        run = journal.run("r")
+        list(run.each([1, 2]))
+        before = len(list(journal.entries()))
+        assert run.forget([f"unknown {n}" for n in range(1200)]) == 0
+        assert run.retry([1, 2]) == 0
+        assert len(list(journal.entries())) == before
+        assert run.forget(["unknown", 1]) == 1
+
+
+@everywhere
 def test_a_retried_item_has_its_attempts_again(place):
     """A dead letter that is retried starts from its first try."""
     lives = Lives(place)

@@ -299,6 +299,40 @@ def use_guard() -> None:
         guard.check()
 
 
+@BOTH
+def test_with_no_guard_left_a_default_action_is_taken(number, code, monkeypatch):
+    """Where nobody handled the signal before, it does what the system does with it, as if we had never been there."""
+    signal.signal(number, signal.SIG_DFL)
+    guard = StopGuard()
+    guard.__enter__()
+    in_thread(lambda: guard.__exit__(None, None, None))
+    assert signal.getsignal(number) == signals._handlers.on_signal
+    raised: list[tuple[int, object]] = []
+    monkeypatch.setattr(
+        signals.signal, "raise_signal", lambda number: raised.append((number, signal.getsignal(number)))
+    )
+    os.kill(os.getpid(), number)
+    assert raised == [(number, signal.SIG_DFL)]
+
+
+def test_a_signal_while_a_guard_is_entered_is_raised_at_its_first_boundary(monkeypatch):
+    """Between two lines of the entry nothing can be raised without leaving a guard behind."""
+    install, came = signals._handlers.install, []
+
+    def installing(number):
+        install(number)
+        if not came:
+            came.append(number)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(signals._handlers, "install", installing)
+    with pytest.raises(Stopped), StopGuard() as guard:
+        assert guard.asked == 130
+        guard.check()
+    assert came
+    assert restored()
+
+
 def test_a_signal_at_any_line_is_raised_and_leaves_nothing_behind():
     """Whatever line of the guard a signal meets, it ends the loop, and the handlers come back."""
     outcomes = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import leftoff
-from leftoff.errors import UsageError
+from leftoff.errors import JournalLost, JournalMissing, UsageError
 from leftoff.journal.entry import Draft
 from leftoff.journal.store import Owner
 from leftoff.work import retry
@@ -356,6 +357,88 @@ def test_a_poison_item_takes_no_neighbour_with_it(place, tmp_path):
         assert letter.key == "poison"
         assert "3 times" in str(letter.error)
         assert {e.key for e in journal.entries("r") if e.kind == "dead"} == {"poison"}
+
+
+@everywhere
+def test_a_suspect_is_worked_on_alone(place):
+    """An item that was in hand when its process ended waits until nobody is beside it, and nobody comes beside it."""
+    lives = Lives(place)
+    with lives.open() as journal:
+        journal.run("r").own().commit([Draft("started", "2")])
+    with lives.open() as journal:
+        lock, working, beside = threading.Lock(), set(), {}
+        first = threading.Barrier(2)
+
+        def work(n: int) -> int:
+            with lock:
+                working.add(n)
+                for one in working:
+                    beside.setdefault(one, set()).update(working)
+            if n < 2:
+                first.wait(60)  # the two before the suspect are in flight together
+            with lock:
+                working.discard(n)
+            return n
+
+        found = list(journal.run("r").map(work, range(5), workers=2, progress=False))
+    assert [outcome.value for outcome in found] == [*range(5)]
+    assert beside[2] == {2}
+    assert {0, 1} in (beside[0], beside[1])
+
+
+def test_a_retry_takes_a_slot_of_the_rate(tmp_path):
+    """A second try is a start like any other: no two starts lie nearer to each other than the rate allows."""
+    starts: list[float] = []
+
+    def work(n: int) -> int:
+        starts.append(time.monotonic())
+        if len(starts) <= 3:
+            raise OSError(n)
+        return n
+
+    with leftoff.open(tmp_path / "a.jsonl", durability="process") as journal:
+        found = list(journal.run("r").map(work, range(3), workers=3, rate="20/s", progress=False))
+    assert all(outcome.error is None for outcome in found)
+    assert len(starts) == 6
+
+
+@on_files
+def test_a_journal_that_is_taken_away_ends_a_parallel_map(place):
+    """The loop ends with the journal's error; what was done by then is done for whoever puts the file back."""
+
+    def work(n: int) -> int:
+        if n == 5:
+            Path(place).rename(f"{place}.away")
+        return n
+
+    journal = leftoff.open(place)
+    with pytest.raises(JournalLost):
+        list(journal.run("r").map(work, range(100), workers=2, progress=False))
+    journal.close()
+    Path(f"{place}.away").rename(place)
+    with leftoff.open(place) as journal:
+        resumed = {outcome.item for outcome in journal.run("r").map(int, range(100), progress=False) if outcome.resumed}
+    assert resumed <= {*range(12)}
+
+
+@WORKERS
+@pytest.mark.usefixtures("tables")
+def test_a_journals_error_in_write_ends_the_loop(workers):
+    """It is no error of the item, which is new again; the rows that it wrote are taken back."""
+
+    def write(connection: Any, outcome: leftoff.Outcome[int, int]) -> None:
+        connection.execute("INSERT INTO row VALUES (?)", (outcome.key,))
+        if outcome.item == 2:
+            leftoff.open("elsewhere.db", create=False)
+
+    with leftoff.open("run.db", durability="process") as journal:
+        run = journal.run("r")
+        with pytest.raises(JournalMissing, match="elsewhere"):
+            list(run.map(int, range(4), workers=workers, write=write, progress=False))
+        done = sorted(run.keys("done"))
+        assert "2" not in done
+        assert list(run.keys("dead")) == []
+    assert sorted(rows()) == done
 
 
 def test_workers_need_a_number():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -156,9 +157,8 @@ def _compare(newer: Store, older: Store, run: str) -> list[Damage]:
         ends = "holds no such run" if head is None else f"is journal {head[0]} and ends with seq {head[1]}"
         return [Damage(where, f"it came of journal {wanted[0]} with its end at seq {wanted[1]}; {older.url} {ends}")]
     left = older.entries(run)
-    for entry in newer.entries(run):
-        if entry.seq >= named.seq:
-            break
+    end = named.seq
+    for entry in takewhile(lambda entry: entry.seq < end, newer.entries(run)):
         if entry != next((one for one in left if one.seq >= entry.seq), None):
             return [Damage(f"entry {entry.seq}", f"it is not the one of {older.url}")]
     return []

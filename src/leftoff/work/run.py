@@ -295,7 +295,7 @@ class Run:
             try:
                 yield walk
             except Stopped as stop:
-                if hand.outer is None:  # the outermost loop tells it, once: nobody else prints a SystemExit
+                if not stop.told:  # nobody else prints a SystemExit, and it may pass through no other loop
                     walk.say(stop.message)
                     stop.told = True
                 raise

@@ -167,7 +167,7 @@ class _Handlers:
         found = self.before.get(number, signal.SIG_DFL)
         if callable(found):
             found(number, frame)
-        elif found == signal.SIG_DFL:
+        else:  # SIG_DFL: what is ignored was left alone
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 

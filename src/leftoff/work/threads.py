@@ -268,8 +268,6 @@ class Threads:
         times = [max(0.0, flight.due - time.monotonic()) for flight in self.waiting.values()]
         if self.slot_in:
             times.append(self.slot_in)
-        if not times and not self.working and not self.feed.asked:
-            return 0.0  # the input can be asked again: the caller has taken what was ready
         return min(times, default=None)
 
     def _wait(self, timeout: float | None) -> None:
