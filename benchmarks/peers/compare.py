@@ -196,7 +196,7 @@ def two(folder: Path, program: str, _rng: random.Random) -> str:
     running = [place.start() for _ in range(2)]
     codes = [ended(process) for process in running]
     failed = sum(code != "" for code in codes)
-    return place.verdict("both failed" if failed == 2 else "") + (", the second refused" if failed == 1 else "")
+    return place.verdict("both failed" if failed == 2 else "") + (", one ended with an error" if failed == 1 else "")
 
 
 def main() -> None:
