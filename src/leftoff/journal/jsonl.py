@@ -224,7 +224,7 @@ class JsonlStore:
 
     def head(self, run: str) -> tuple[str, int, int] | None:
         """Return the journal's id, and seq and sum of the file's newest entry; None where there is no such run."""
-        if self._index(run).end == HEADER_LENGTH or self._checked is None:
+        if ("created", "") not in self._index(run).named or self._checked is None:
             return None
         match = HEADER.match(os.pread(self._fd, BLOCK, 0))
         total = os.pread(self._fd, 8, self._checked.offset - SUM_TAIL)
