@@ -21,8 +21,9 @@ cover: $(READY)  ## the tests of journal/ and work/, which must reach every line
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
 
-prove: $(READY)  ## the long counts: thousands of kills and power failures
+prove: $(READY)  ## the long counts: thousands of kills and power failures; then `cover` and `mutate`
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal --timeout 7200 -m prove
+	@$(MAKE) --no-print-directory cover
 	@$(MAKE) --no-print-directory mutate
 
 mutate: $(READY)  ## the centre of journal/ changed in each small way there is: nine of ten must be seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.errors import TransactionEnded, UsageError
-from leftoff.journal.connection import Cursor
+from leftoff.journal.connection import Connection, Cursor
 from leftoff.journal.entry import Draft
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_owner import SqliteOwner
@@ -45,6 +46,34 @@ def test_a_scripts_last_statement_needs_no_semicolon(store, owner):
     owner.connection.executescript("INSERT INTO paper VALUES (1, 'a'); INSERT INTO paper VALUES (2, 'b')")
     owner.commit([Draft("done", "k")])
     assert raw(store.path, "SELECT count(*) FROM paper") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("CREATE TRIGGER t AFTER INSERT ON paper BEGIN SELECT 1;", "incomplete input"),
+        ("SELECT 'a;", "unrecognized token"),
+    ],
+)
+def test_a_script_that_stops_within_a_statement_says_so(store, owner, end, said):
+    """What is left over is not dropped: SQLite tells what is wrong with it, and what stands before it was run."""
+    owner.begin()
+    with pytest.raises(sqlite3.OperationalError, match=said):
+        owner.connection.executescript("INSERT INTO paper VALUES (1, 'a');" + end)
+    owner.commit([Draft("done", "k")])
+    assert raw(store.path, "SELECT count(*) FROM paper") == [(1,)]
+
+
+def test_a_ctrl_c_while_a_statement_is_prepared_is_not_lost(store, owner, monkeypatch):
+    """SQLite drops what is raised while it asks whether a statement is allowed: it is raised again behind it."""
+    owner.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "_refuse", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt, match="a signal came while SQLite prepared a statement"):
+            owner.connection.execute("INSERT INTO paper VALUES (1, 'a')")
+    owner.connection.execute("INSERT INTO paper VALUES (2, 'b')")
+    owner.commit([Draft("done", "k")])
+    assert raw(store.path, "SELECT id FROM paper") == [(2,)]
 
 
 def test_between_items_another_thread_may_go_on(store, owner):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from leftoff.errors import JournalDamaged, JournalLost, JournalReadOnly
-from leftoff.journal import jsonl, jsonl_scan
+from leftoff.errors import JournalDamaged, JournalInDoubt, JournalLost, JournalReadOnly, JournalUnusable
+from leftoff.journal import jsonl, jsonl_owner, jsonl_scan
 from leftoff.journal.entry import Draft
 from leftoff.journal.jsonl import JsonlStore
-from leftoff.journal.jsonl_index import line_at
+from leftoff.journal.jsonl_index import Index, line_at
+from leftoff.journal.jsonl_scan import HEADER_LENGTH
+from leftoff.journal.jsonl_verify import examine_jsonl
 from tests.journal.jsonl_files import small_journal
 
 
@@ -39,6 +42,8 @@ def test_a_journal_that_may_not_be_read_says_so(path, monkeypatch):
     refuse_to_open(monkeypatch, path)
     with pytest.raises(JournalReadOnly, match="cannot be read: Permission denied"):
         JsonlStore(path)
+    with pytest.raises(JournalReadOnly, match="cannot be read: Permission denied"):
+        examine_jsonl(path, str(path))
 
 
 def test_a_journal_that_may_not_be_written_says_so(path, monkeypatch):
@@ -130,6 +135,79 @@ def test_with_process_a_journal_that_was_renamed_is_lost(path):
     with pytest.raises(JournalLost, match="deleted or replaced"):
         owner.commit([Draft("done", "b")])
     store.close()
+
+
+def test_with_process_a_last_sync_that_failed_is_told_and_the_journal_is_free(path, monkeypatch):
+    """`close` raises what may not be durable, once; the file is closed and unlocked, and reopening tells."""
+    monkeypatch.setattr(jsonl_owner, "_SYNC_PAUSE", 3600)  # no other sync comes before
+    store = JsonlStore(path, "process")
+    owner = store.own("r")
+    owner.commit([Draft("done", "a")])
+    calls = []
+
+    def fail(fd: int) -> None:
+        calls.append(fd)
+        raise OSError(errno.EIO, "I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jsonl_owner, "sync_file", fail)
+        with pytest.raises(
+            JournalInDoubt, match=r"the last sync failed \(I/O error\) and may or .* start again to find"
+        ):
+            store.close()
+        store.close()
+    assert len(calls) == 1
+    with pytest.raises(JournalInDoubt, match="the last sync failed"):
+        owner.commit([Draft("done", "b")])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(calls[0])
+    again = JsonlStore(path, "process")
+    again.own("r")
+    assert list(again.keys("r", "done")) == ["a"]
+    again.close()
+
+
+def test_with_process_a_thread_that_cannot_be_started_costs_nothing(path, monkeypatch):
+    """At a limit of threads nothing is written that nobody would sync; the same handle goes on once there is room."""
+    store = JsonlStore(path, "process")
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(
+            JournalUnusable, match=r"cannot be used \(can't start new thread\); .* limits of this process"
+        ):
+            store.own("r")
+        assert path.stat().st_size == HEADER_LENGTH
+    store.own("r").commit([Draft("done", "a")])
+    assert [entry.kind for entry in store.entries()] == ["created", "owner", "done"]
+    store.close()
+
+
+def test_a_commit_that_ran_out_of_memory_is_in_doubt(path, monkeypatch):
+    """What is in the file and what is known of it may have parted: the handle refuses, and reopening tells."""
+    store = JsonlStore(path)
+    owner = store.own("r")
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "conclude", fail)
+        with pytest.raises(
+            JournalInDoubt, match=r"a commit failed \(out of memory\) and may or .* start again to find"
+        ):
+            owner.commit([Draft("dead", "a", "{}")])
+    with pytest.raises(JournalInDoubt, match="out of memory"):
+        owner.commit([Draft("done", "b")])
+    store.close()
+    again = JsonlStore(path)
+    again.own("r")
+    assert list(again.keys("r", "dead")) == ["a"], "in doubt: here it was durable, and the key is found"
+    assert list(again.keys("r", "done")) == []
+    again.close()
 
 
 def test_a_tail_longer_than_any_unsynced_one_is_damage(path, monkeypatch):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
 import pytest
 
+from leftoff.errors import JournalDamaged
+from leftoff.journal import jsonl_verify
 from leftoff.journal.jsonl import JsonlStore
+from leftoff.journal.jsonl_scan import Position
 from leftoff.journal.jsonl_verify import DISPLACED, FITS, LOST, PROVEN, RESUMMED, examine_jsonl, judged
 from leftoff.journal.store import Damage
 from tests.journal.jsonl_files import no_syncs, small_journal
@@ -80,12 +84,64 @@ def test_one_damaged_place_does_not_hide_the_next(path: Path) -> None:
     assert examined.torn == len(data) - 30 - data.rindex(b'{"seq":19,')
 
 
+def test_lines_that_stand_there_twice_cost_no_entry(path: Path) -> None:
+    """Lines that came in a second time are told by what they read as, and no entry is missing."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if b'"step":"build"' in line)
+    path.write_bytes(b"".join([*lines[: at + 2], *lines[at:]]))
+    (one,) = damage(path)
+    assert one.what == "not what was written: bytes are missing here, or do not belong here"
+    assert one.affects.startswith(
+        "no entry that is known of; what can still be read there, not to be believed: step 'build' of run ingest"
+    )
+    assert one.sound.endswith(" that fit each other, but not at their places")
+
+
+@pytest.mark.parametrize("changes", [1, 5])
+def test_a_file_that_its_owner_cuts_while_it_is_examined_is_looked_at_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, changes: int
+) -> None:
+    """What looks damaged while an owner cuts a torn tail is no damage, however long that goes on."""
+    sound, check, looks = path.read_bytes(), jsonl_verify.check, []
+    path.write_bytes(sound + b"x" * changes)
+
+    def interfered(fd: int, start: Position, name: str) -> tuple[Position, bytes]:
+        looks.append(start)
+        if len(looks) > changes:
+            return check(fd, start, name)
+        os.truncate(path, len(sound) + changes - len(looks))
+        raise JournalDamaged("half a cut")
+
+    monkeypatch.setattr(jsonl_verify, "check", interfered)
+    assert examine_jsonl(path, "a.jsonl") == ([], 0)
+    assert len(looks) == min(changes + 1, 5)
+    assert path.read_bytes() == sound
+
+
 def test_a_changed_header_costs_no_entry(path: Path) -> None:
     """Behind a header that was changed every line fits."""
     path.write_bytes(path.read_bytes().replace(b'"created":"2', b'"created":"3', 1))
     (one,) = damage(path)
     assert one.what == "the header is not what was written"
     assert set(grades(path)[1:]) == {FITS}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"my notes\n", "is not a leftoff journal; name another file, or move this one away"),
+        (b'{"leftoff":"journal","format":2}\n', "was written in format 2; this release reads up to 1: upgrade leftoff"),
+    ],
+)
+def test_another_file_in_the_journals_place_is_told_as_damage(path: Path, content: bytes, said: str) -> None:
+    """A journal that was open when its file was overwritten says what stands there now, and leaves it."""
+    store = JsonlStore(path)
+    path.write_bytes(content)
+    (one,) = store.verify()
+    assert one.where == str(path)
+    assert said in one.what
+    assert path.read_bytes() == content
+    store.close()
 
 
 def test_each_flipped_bit_is_one_place(path: Path) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from leftoff.errors import JournalBusy, JournalUnusable, LocksUnavailable, OwnershipLost
-from leftoff.journal.lock import Hold, holder, whoami
+from leftoff.journal.lock import FileHold, Hold, holder, is_held, whoami
 
 
 @pytest.fixture
@@ -49,6 +53,44 @@ def test_a_hold_whose_holder_cannot_be_read_is_still_a_hold(journal):
         journal.with_name("run.db.lock").write_bytes(content)
         with pytest.raises(JournalBusy, match="run a is owned by another process"):
             Hold(journal, 0, "run a")
+    hold.release()
+
+
+def test_who_took_a_slot_this_moment_is_waited_for(journal, monkeypatch):
+    """Over the name of a dead process a new one is about to be written: the refusal names the living one."""
+    hold, lock = Hold(journal, 0, "run a"), journal.with_name("run.db.lock")
+    named = lock.read_bytes()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    assert dead.wait() == 0
+    lock.write_text(json.dumps({**whoami(), "pid": dead.pid}).ljust(512))
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        lock.write_bytes(named)
+
+    monkeypatch.setattr(time, "sleep", wait)
+    with pytest.raises(JournalBusy, match=rf"run a is owned by process {os.getpid()} on "):
+        Hold(journal, 0, "run a")
+    assert len(waits) == 1
+    hold.release()
+
+
+@pytest.mark.parametrize("pid", [1, 1 << 80])
+def test_a_holder_that_is_not_ours_to_signal_is_named_at_once(journal, monkeypatch, pid):
+    """A process of somebody else's lives; of a number that no process can have nothing better will come."""
+    hold = Hold(journal, 0, "run a")
+    journal.with_name("run.db.lock").write_text(json.dumps({**whoami(), "pid": pid}).ljust(512))
+    kill = os.kill
+
+    def refuse(pid: int, number: int) -> None:
+        kill(pid, number)
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refuse)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it was waited for"))
+    with pytest.raises(JournalBusy, match=rf"run a is owned by process {pid} on "):
+        Hold(journal, 0, "run a")
     hold.release()
 
 
@@ -96,6 +138,26 @@ def test_a_lock_file_that_cannot_be_is_an_error_of_ours(journal):
         Hold(journal, 0, "x")
     with pytest.raises(JournalUnusable):
         Hold(journal.parent / "nowhere" / "run.db", 0, "x")
+
+
+def test_a_look_that_the_system_refuses_is_an_error_of_ours(journal):
+    """Who holds a slot, or a file of its own, is then not known: that is not the same as nobody."""
+    lock = journal.with_name("run.db.lock")
+    lock.symlink_to(lock)
+    with pytest.raises(JournalUnusable, match=r"run\.db cannot be used \(Too many levels of symbolic links\)"):
+        holder(journal, 0)
+    with pytest.raises(JournalUnusable, match=r"run\.db\.lock cannot be used \(Too many levels of symbolic links\)"):
+        is_held(lock)
+
+
+def test_a_file_is_held_while_its_writer_lives(tmp_path):
+    """A file that is gone has no writer."""
+    path = tmp_path / "0001.jsonl"
+    assert not is_held(path)
+    hold = FileHold(path)
+    assert is_held(path)
+    hold.release()
+    assert not is_held(path)
 
 
 def test_a_file_system_without_locks_is_an_error(journal, monkeypatch):

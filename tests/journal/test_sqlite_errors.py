@@ -73,6 +73,47 @@ def test_a_forked_child_does_not_read_through_an_inherited_handle(path):
     assert said.splitlines() == ["refused", "refused", "['loop']"]
 
 
+def test_a_child_forked_while_a_run_is_taken_over_closes_nothing(tmp_path):
+    """A signal's handler may fork, and the child leave through the takeover: the parent's connection stays open."""
+    text = """
+        import os, signal, sys
+        from pathlib import Path
+        from leftoff.journal import sqlite
+        from leftoff.journal.entry import Draft
+
+        def opened():
+            return sum(os.path.realpath(f"/proc/self/fd/{fd}") == path for fd in os.listdir("/proc/self/fd"))
+
+        def fork(number, frame):
+            if os.fork() == 0:
+                sys.exit(0)
+            os.wait()
+
+        def interrupted(*arguments, **options):
+            signal.raise_signal(signal.SIGUSR1)
+            return set_durability(*arguments, **options)
+
+        path = os.path.realpath("new.db")
+        signal.signal(signal.SIGUSR1, fork)
+        store = sqlite.SqliteStore(Path(path))
+        set_durability, sqlite.set_durability = sqlite.set_durability, interrupted
+        try:
+            owner = store.own("loop")
+        except SystemExit:
+            print("child", opened(), flush=True)
+            raise
+        owner.commit([Draft("done", "k")])
+        store.close()
+        print("parent", flush=True)
+        """
+    said = program.run(program.write(tmp_path, text)).stdout
+    assert said.splitlines() == ["child 1", "parent"]
+    store = SqliteStore(tmp_path / "new.db")
+    assert list(store.keys("loop", "done")) == ["k"]
+    assert list(store.verify()) == []
+    store.close()
+
+
 def test_a_reader_follows_a_database_that_was_replaced(path, tmp_path):
     """A journal that was restored from a copy is read as what it is now."""
     reader = SqliteStore(path)

@@ -48,6 +48,19 @@ def test_a_directory_that_cannot_be_synced_refuses_the_durability(monkeypatch, t
         sync.sync_directory(tmp_path)
 
 
+def test_a_directory_without_room_for_its_names_is_a_full_journal(monkeypatch, tmp_path):
+    """Where a sync finds no space or quota the durability can be had, once there is some: the place is named."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+
+        def fail(fd: int, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            with pytest.raises(JournalFull, match=rf"{tmp_path}: no space left; .* Free some space and start again"):
+                sync.sync_directory(tmp_path)
+
+
 def test_a_new_file_beside_has_the_mode_of_what_it_replaces(tmp_path):
     """Its name begins with a dot and is nobody else's; the mode is the target's, or the umask's."""
     target = tmp_path / "result"

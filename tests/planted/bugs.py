@@ -65,8 +65,8 @@ _SYNCS = (
     ),
     Bug(
         "the thread that syncs does not", "journal/jsonl_owner.py",
-        "                sync_file(self.fd)\n            except OSError as error:\n                self._poison",
-        "                pass\n            except OSError as error:\n                self._poison",
+        '                sync_file(self.fd)\n            except OSError as error:\n                self.fail("a sync"',
+        '                pass\n            except OSError as error:\n                self.fail("a sync"',
         (JSONL + "test_with_process_a_failed_sync_stops_the_next_commit",), slow=True,
     ),
     Bug(

@@ -122,6 +122,42 @@ def test_a_damaged_file_of_a_directory_is_told_by_its_name() -> None:
 
 
 @on_files
+def test_a_journal_without_the_run_is_no_ancestor(place: str) -> None:
+    """`compare` says that the older journal holds no such run, be it of other runs or of none."""
+    mended.make(place)
+    compact(place)
+    with leftoff.open(f"other-{place}") as journal:
+        for _ in journal.run("third").each("ab", progress=False):
+            pass
+    Path(f"empty-{place}").touch()
+    for old in (f"other-{place}", f"empty-{place}"):
+        found = compare(place, old)
+        assert [damage.where for damage in found] == ["run first", "run second"]
+        assert all(damage.what.endswith(f"; {old} holds no such run") for damage in found)
+
+
+@on_files
+def test_each_original_has_a_name_of_its_own(place: str) -> None:
+    """A second compaction or repair keeps its original beside the first one, which stays as it is."""
+    mended.make(place, 6)
+    assert compact(place, keep=True).aside == f"{place}.before-1"
+    first = Path(f"{place}.before-1").read_bytes()
+    mended.work_on(place)
+    assert compact(place, keep=True).aside == f"{place}.before-2"
+    assert Path(f"{place}.before-1").read_bytes() == first
+    assert compare(place, str(Path(f"{place}.before-2").rename(f"second-{place}"))) == []
+    mended.harm(place)
+    assert repair(place).aside == f"{place}.damaged-1"
+    first = Path(f"{place}.damaged-1").read_bytes()
+    mended.make(place)
+    mended.harm(place)
+    second = Path(place).read_bytes()
+    assert repair(place).aside == f"{place}.damaged-2"
+    assert Path(f"{place}.damaged-1").read_bytes() == first
+    assert Path(f"{place}.damaged-2").read_bytes() == second
+
+
+@on_files
 def test_a_reader_follows_a_compaction(place: str) -> None:
     """A journal that was open for reading answers from the compacted one, and goes on behind the seq it had."""
     mended.make(place)

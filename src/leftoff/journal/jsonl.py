@@ -25,6 +25,7 @@ from leftoff.journal.jsonl_scan import (
     check,
     entries_on,
     make_header,
+    open_readable,
     read_header,
     time_text,
     understood,
@@ -122,10 +123,7 @@ class JsonlStore:
             self._fd, self._checked = -1, None
             self._indexes.clear()
         if self._fd < 0 and status is not None:
-            try:
-                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            except PermissionError as error:
-                raise JournalReadOnly(f"{self.url} cannot be read: {error.strerror}") from error
+            self._fd = open_readable(self.path, self.url)
             self._inode = os.fstat(self._fd).st_ino
 
     def _index(self, run: str) -> Index:
@@ -224,7 +222,7 @@ class JsonlStore:
 
     def head(self, run: str) -> tuple[str, int, int] | None:
         """Return the journal's id, and seq and sum of the file's newest entry; None where there is no such run."""
-        if self._index(run).end == HEADER_LENGTH or self._checked is None:
+        if ("created", "") not in self._index(run).named or self._checked is None:
             return None
         match = HEADER.match(os.pread(self._fd, BLOCK, 0))
         total = os.pread(self._fd, 8, self._checked.offset - SUM_TAIL)

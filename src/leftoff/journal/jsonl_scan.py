@@ -15,10 +15,11 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from leftoff.errors import JournalDamaged, JournalTooNew, NotAJournal
+from leftoff.errors import JournalDamaged, JournalReadOnly, JournalTooNew, NotAJournal
 from leftoff.journal.entry import FORMAT, Entry, check_value, to_datetime
 from leftoff.journal.sync import unusable
 
@@ -255,6 +256,14 @@ def understood(path: str) -> Iterator[None]:
             " nothing was changed."
             " Restore a copy of the file"
         ) from error
+
+
+def open_readable(path: Path, url: str) -> int:
+    """Open a journal's file for reading. Raise `JournalReadOnly` where this user may not."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise JournalReadOnly(f"{url} cannot be read: {error.strerror}") from error
 
 
 def entries_on(line: bytes) -> Iterator[Entry]:

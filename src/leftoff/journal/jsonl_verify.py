@@ -29,6 +29,7 @@ from leftoff.journal.jsonl_scan import (
     check,
     crc_after,
     is_torn,
+    open_readable,
     read_header,
     region,
     understood,
@@ -76,7 +77,7 @@ class Line(NamedTuple):
 
 def examine_jsonl(path: Path, url: str) -> Examined:
     """Check every byte of the journal at ``path``, called ``url`` in what is said of it."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_readable(path, url)
     try:
         with understood(url):
             return _examine(fd, url)
@@ -85,15 +86,16 @@ def examine_jsonl(path: Path, url: str) -> Examined:
 
 
 def _examine(fd: int, url: str) -> Examined:
-    for look in range(_LOOKS):
+    looks = 0
+    while True:
+        looks += 1
         size = os.fstat(fd).st_size
         try:
             start = read_header(os.pread(fd, BLOCK, 0), url)
             return Examined([], len(check(fd, start, url)[1]) if start else 0)
         except JournalDamaged:
-            if os.fstat(fd).st_size == size or look == _LOOKS - 1:
+            if os.fstat(fd).st_size == size or looks == _LOOKS:
                 return _examine_damaged(fd, size, url)
-    raise AssertionError("unreachable")
 
 
 def _examine_damaged(fd: int, size: int, url: str) -> Examined:

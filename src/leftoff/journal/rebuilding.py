@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from leftoff.errors import JournalError
 from leftoff.journal.sync import open_private, put_in_place_by_name, unusable, write_all
 
 _BLOCK: Final = 1 << 20
@@ -32,7 +33,7 @@ def rebuilding(path: Path) -> Iterator[Path]:
         put_in_place_by_name(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if type(error) is OSError:
+        if isinstance(error, OSError) and not isinstance(error, JournalError):
             raise unusable(path, error) from error
         raise
 
