@@ -105,6 +105,34 @@ def test_a_schema_that_vanished_is_no_empty_database(tmp_path: Path, bulk: int) 
         SqliteStore(path)
 
 
+def _make_broken(path: Path, bulk: int) -> None:
+    """Make a database of the user's, without a journal, whose last page is destroyed."""
+    raw(path, "CREATE TABLE paper (body)", f"INSERT INTO paper VALUES (zeroblob({bulk}))")
+    path.write_bytes(path.read_bytes()[:-4096] + b"\xff" * 4096)
+
+
+def test_a_small_database_with_a_broken_page_does_not_become_a_journal(tmp_path: Path) -> None:
+    """A database of the user's is checked before a first run is kept in it, and left as it is."""
+    path = tmp_path / "a.db"
+    _make_broken(path, 100_000)
+    before = path.read_bytes()
+    with pytest.raises(JournalDamaged, match=r"(?s)a\.db: .*invalid page number \S+; nothing was changed\. Restore"):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_a_large_database_is_not_read_whole_before_it_becomes_a_journal(tmp_path: Path) -> None:
+    """Of a file too large for it the pages of the user's tables are not looked at; `verify` names the broken one."""
+    path = tmp_path / "a.db"
+    _make_broken(path, 2_000_000)
+    store = SqliteStore(path)
+    assert store.runs() == []
+    assert ["invalid page number" in damage.what for damage in store.verify()] == [True]
+    store.own("loop").commit([Draft("done", "k")])
+    assert list(store.keys("loop", "done")) == ["k"]
+    store.close()
+
+
 def test_a_database_that_was_emptied_beside_its_log_is_no_new_one(tmp_path: Path) -> None:
     """An empty file is an interrupted creation only without a log beside it: SQLite would delete that."""
     make_killed(tmp_path / "a.db")

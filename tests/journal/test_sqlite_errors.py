@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -25,10 +26,9 @@ from leftoff.errors import (
 )
 from leftoff.journal import sqlite, sqlite_file
 from leftoff.journal.entry import Draft
-from leftoff.journal.rows import Rows, entry_sum
+from leftoff.journal.rows import entry_sum
 from leftoff.journal.sqlite import SqliteStore
-from leftoff.journal.sqlite_file import SQLITE, busy, translate
-from leftoff.journal.sqlite_verify import check_all
+from leftoff.journal.sqlite_file import busy, translate
 from tests.contract import program
 from tests.journal.sqlite_files import make, raw
 
@@ -253,16 +253,6 @@ def test_an_index_of_the_users_that_only_their_program_can_read_is_left_alone(pa
         SqliteStore(path)
 
 
-def test_a_disk_that_fails_under_a_check_is_no_damage(path):
-    """A page that cannot be read says nothing of the bytes: it is an error of the system's, not a damaged place."""
-
-    def fetch(sql: str, parameters: Any) -> list[Any]:
-        return fail() if "integrity_check" in sql else []
-
-    with pytest.raises(JournalUnusable, match="disk I/O error"):
-        list(check_all(fetch, Rows(fetch, path, "0" * 16, SQLITE)))
-
-
 # -- owning and committing -------------------------------------------------------------------------------------------
 
 
@@ -291,6 +281,46 @@ def test_a_damaged_run_cannot_be_taken_over_and_is_free(path):
             store.own("loop")
     raw(path, "UPDATE leftoff_entry SET at = at - 1 WHERE kind = 'cursor'")
     store.own("loop")
+    store.close()
+
+
+@pytest.mark.parametrize("run", ["loop", "a new one"])
+def test_a_folder_that_cannot_be_synced_leaves_the_run_free(path, monkeypatch, run):
+    """A process without a descriptor for the folder is told so, and the run's lock is given back."""
+    store, given = SqliteStore(path), os.open
+
+    def refuse(name: Any, flags: int, *mode: int, **options: Any) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return given(name, flags, *mode, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(JournalUnusable, match=r"a\.db cannot be used \(Too many open files\).*ulimit -a"):
+            store.own(run)
+    assert store.holder(run) is None
+    store.own(run).commit([Draft("done", "k")])
+    store.close()
+
+
+def test_a_database_that_is_being_read_becomes_a_journal_when_its_reader_is_done(tmp_path, monkeypatch):
+    """SQLite itself does not wait for the change to WAL, so the change is asked for until nobody else is in the way."""
+    raw(tmp_path / "user.db", "CREATE TABLE paper (body)")
+    reader = sqlite3.connect(tmp_path / "user.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM paper").fetchall()
+    waited: list[float] = []
+
+    def end_reading(seconds: float) -> None:
+        waited.append(seconds)
+        reader.close()
+
+    monkeypatch.setattr(sqlite_file.time, "sleep", end_reading)
+    store = SqliteStore(tmp_path / "user.db")
+    store.busy_seconds = 0
+    store.own("loop").commit([Draft("done", "k")])
+    assert len(waited) == 1
+    assert store.counts("loop") == (1, 0)
     store.close()
 
 

@@ -153,12 +153,13 @@ class SqliteStore:
     @contextmanager
     def _one_instant(self) -> Iterator[None]:
         """Let all that is read inside be of one instant: another process may commit between two statements."""
-        self._fetch("BEGIN")
-        try:
-            yield
-        finally:
-            if self._connection is not None and self._connection.in_transaction:
-                self._fetch("ROLLBACK")
+        with translated(self.path):
+            self._fetch("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection is not None and self._connection.in_transaction:
+                    self._fetch("ROLLBACK")
 
     def _fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._connection is None:

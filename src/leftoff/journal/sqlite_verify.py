@@ -7,6 +7,7 @@ they know nothing of pages that are lost, or of an index that leaves a row out, 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ _OURS: Final = ("leftoff_journal", "leftoff_run", "leftoff_entry")
 _PAGES: Final = ("page_count", "freelist_count", "auto_vacuum")  # the last one keeps pages that are no table's
 _ABOUT_INDEX: Final = ("the index alone: an item may be done again, or a key not be found", "each entry")
 _ABOUT_PAGES: Final = ("SQLite's own pages, so any table in the file, yours too", "")
+_NO_MEMORY: Final = re.compile(r"error code=7$", re.MULTILINE)  # so SQLite's check takes it for a damaged page
 _ABOUT_REST: Final = "what stands behind that place, of any run: it cannot be read"
 
 
@@ -128,6 +130,8 @@ def check_pages(fetch: Fetch, path: Path) -> Iterator[Damage]:
     except sqlite3.Error as error:
         raise translate(error, path) from error
     for (text,) in found:
+        if _NO_MEMORY.search(str(text)):
+            raise translate(MemoryError(), path)
         if text != "ok":
             ours = str(text).endswith(tuple(f"index {name}" for name in INDEXES))
             yield Damage(os.fspath(path), str(text), *(_ABOUT_INDEX if ours else _ABOUT_PAGES))
