@@ -60,6 +60,24 @@ def test_a_database_that_is_not_in_utf8_is_refused(postgres: Server) -> None:
         execute(postgres, "DROP DATABASE plain")
 
 
+def test_another_server_behind_the_name_is_no_damage(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a lost connection leads to a database that cannot be used, that is said, and not that rows are damaged."""
+    execute(
+        postgres,
+        "DROP DATABASE IF EXISTS plain",
+        "CREATE DATABASE plain ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'",
+    )
+    try:
+        with leftoff.open("postgresql:///") as journal:
+            journal.run("r").own().commit([Draft("done", "a")])
+            monkeypatch.setenv("PGDATABASE", "plain")
+            execute(postgres, f"SELECT pg_terminate_backend({journal.store._connection.pgconn.backend_pid}, 10000)")
+            with pytest.raises(UsageError, match="encoded in SQL_ASCII; make one with ENCODING 'UTF8'"):
+                journal.store.counts("r")
+    finally:
+        execute(postgres, "DROP DATABASE plain")
+
+
 @pytest.mark.parametrize("way", ["guest", "read-only"])
 def test_who_may_not_write_is_told_so(postgres: Server, way: str) -> None:
     """Another user, or a server that can only be read, gets a name and what to do."""

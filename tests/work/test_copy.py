@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import leftoff
-from leftoff.errors import JournalDamaged, JournalFull, JournalMissing, JournalMoved, JournalReadOnly
+from leftoff.errors import JournalDamaged, JournalError, JournalFull, JournalMissing, JournalMoved, JournalReadOnly
 from leftoff.journal import copying, jsonl_write
 from leftoff.testing.kills import ForkServer
 from leftoff.work.copy import move
@@ -205,6 +205,28 @@ def test_what_cannot_be_copied_is_refused_untouched() -> None:
         leftoff.open("empty.jsonl").copy("b.db")
     with pytest.raises(JournalMissing):
         move("none.jsonl", "b.db")
+
+
+def test_what_a_killed_copy_left_is_removed_and_nothing_else() -> None:
+    """Somebody else's files under the name that a copy is built under are told, and each of them stays."""
+    copied.make("a.jsonl")
+    left, theirs = Path("b.copying"), Path("c.copying")
+    for folder in (left, theirs):
+        folder.mkdir()
+        (folder / ".journal.json.0123456789abcdef").write_text("{")
+        (folder / "20260101T000000000Z-host-1-00000000.jsonl").touch()
+    (theirs / "notes.txt").write_text("mine")
+    Path("d.jsonl.copying").mkdir()
+    with leftoff.open("a.jsonl") as journal:
+        journal.copy("b/")
+        with pytest.raises(leftoff.UsageError, match=r"c\.copying holds 'notes\.txt', which no copy left there; move"):
+            journal.copy("c/")
+        with pytest.raises(JournalError, match=r"d\.jsonl\.copying cannot be used \(Is a directory\)"):
+            journal.copy("d.jsonl")
+    assert answers("b/") == answers("a.jsonl")
+    assert not left.exists()
+    assert len(list(theirs.iterdir())) == 3
+    assert not any(Path(name).exists() for name in ("c", "d.jsonl"))
 
 
 def test_damage_is_not_copied() -> None:

@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,9 +71,10 @@ def built_aside(path: Path, refuse_existing: Callable[[Path], None], remove: Cal
             remove(temporary)  # what a killed copy left
             yield temporary
         except BaseException as error:
-            remove(temporary)
+            with suppress(OSError):  # the error that came first tells more
+                remove(temporary)
             if isinstance(error, OSError) and not isinstance(error, JournalError):
-                raise unusable(path, error) from error
+                raise unusable(error.filename or path, error) from error
             raise
     finally:
         hold.release()

@@ -21,11 +21,11 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from leftoff.errors import (
-    DurabilityUnavailable,
     JournalBusy,
     JournalClosed,
     JournalDamaged,
     JournalError,
+    JournalReadOnly,
     JournalUnusable,
     LocksUnavailable,
     NotAJournal,
@@ -95,6 +95,10 @@ class SegmentsStore:
             names = []
         except NotADirectoryError:
             raise NotAJournal(f"{self.url} is no directory; name a journal's file without the slash") from None
+        except PermissionError as error:
+            raise JournalReadOnly(f"{self.url} cannot be read: {error.strerror}") from error
+        except OSError as error:
+            raise unusable(self.path, error) from error
         if HEADER not in names:
             if any(not name.startswith(".") for name in names) or known:
                 what = f"it holds {min(names)!r}, but no {HEADER}" if names else f"its {HEADER} is gone"
@@ -242,6 +246,8 @@ class SegmentsStore:
         """Check every byte of every file, without writing."""
         for segment in self._list():
             try:
+                with segment.opened():  # which says what is wrong with a file that is gone
+                    pass
                 yield from examine_jsonl(segment.path, str(segment.path)).damage
             except JournalUnusable:  # noqa: PERF203  # one file that cannot be read hides no other
                 raise
@@ -316,8 +322,6 @@ class SegmentsStore:
                 sync_directory(self.path.parent)  # first: who finds a header takes the directory for durable
                 with suppress(FileExistsError):
                     make_header(self.path)
-        except DurabilityUnavailable:
-            raise
         except OSError as error:
             raise unusable(self.path, error) from error
 

@@ -50,9 +50,11 @@ def _refuse_existing(path: Path) -> None:
 
 
 def _remove(temporary: Path) -> None:
-    """Remove what a copy left; a directory that holds anything else is not one of ours, and stays."""
+    """Remove what a copy left; a directory that holds anything else is not one of ours, and stays as it is."""
     if os.path.isdir(temporary):
-        for name in os.listdir(temporary):
-            if name.endswith(".jsonl") or HEADER in name:
-                os.unlink(temporary / name)
+        names = os.listdir(temporary)
+        if other := [name for name in names if not (name.endswith(".jsonl") or HEADER in name)]:
+            raise UsageError(f"{temporary} holds {min(other)!r}, which no copy left there; move it away")
+        for name in names:
+            os.unlink(temporary / name)
         os.rmdir(temporary)

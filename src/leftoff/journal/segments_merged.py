@@ -134,7 +134,7 @@ def order(entry: Entry) -> tuple[Any, int]:
 
 def _voids(segments: Sequence[Segment], indexes: Sequence[SegmentIndex]) -> list[tuple[int, dict[str, int]]]:
     """Return, for each segment that others took something back of, the keys and up to which seq."""
-    numbers = {segment.id: number for number, segment in enumerate(segments)}
+    numbers = {segment.id: number for number, segment in enumerate(segments) if segment.end is not None}
     voids: dict[int, dict[str, int]] = {}
     for index in indexes:
         for key, names in index.voids:
@@ -148,8 +148,7 @@ def _voids(segments: Sequence[Segment], indexes: Sequence[SegmentIndex]) -> list
 def _leave_out(segment: Segment, index: SegmentIndex, names: dict[str, int]) -> None:
     """Leave out what a segment says of some keys, where it said nothing more of them behind a seq."""
     end = segment.end
-    if end is None:
-        return
+    assert end is not None  # noqa: S101  # somebody read what it said
     touched: dict[str, int] = {}
     if any(seq < end.seq for seq in names.values()):
         for entry in segment.entries(HEADER_LENGTH, end.offset):

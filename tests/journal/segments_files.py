@@ -1,0 +1,33 @@
+"""Directories of segments for tests: what one writer after the other leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leftoff.journal import lock
+from leftoff.journal.entry import Draft
+from leftoff.journal.segments import SegmentsStore
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.jsonl"))}
+
+
+def write(folder: Path, *drafts: Draft) -> Path:
+    """Let a writer come, commit and go; return its file."""
+    before = set(files(folder)) if folder.exists() else set()
+    store = SegmentsStore(folder)
+    owner = store.own("r")
+    for draft in drafts:
+        owner.commit([draft])
+    store.close()
+    (name,) = set(files(folder)) - before
+    return folder / name
+
+
+def lock_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system hand the same lock out to everybody."""
+    monkeypatch.setattr(lock, "_lock", lambda fd, start, path: None)
+    monkeypatch.setattr(lock, "_is_locked", lambda fd, start: False)
