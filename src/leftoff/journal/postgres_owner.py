@@ -185,7 +185,7 @@ class PostgresOwner(ChainOwner):
                 self._numbers = []
                 self._become(row, [])
         except JournalError as error:
-            self._refusal = error
+            self.give_up(error)  # and the lock: whoever has the run now, or wants it, is not kept out
             raise
         return committed
 
@@ -313,8 +313,9 @@ class PostgresOwner(ChainOwner):
         self._connection.end_item()
         state = getattr(error, "sqlstate", None) or ""
         if state == "22012":  # the head did not move: see _COMMIT
-            self._refusal = self._lost()
-            return self._refusal
+            lost = self._lost()
+            self.give_up(lost)
+            return lost
         if isinstance(error, TransactionEnded):
             return error
         if opened and state[:2] in ("23", "40"):  # a deferred constraint, a conflict with another transaction
