@@ -275,22 +275,23 @@ class PostgresOwner(ChainOwner):
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Mark]:
         """Write and commit; after a lost connection find out, and send once more what was not committed."""
-        for last in (False, True):
+        again = False
+        while True:
             before, opened = self._row, self._connection.opened
             try:
                 self._write(drafts)
                 if opened:
                     self._connection.end_transaction()
-                break
+                return self._wanted_marks
             except (psycopg.Error, TransactionEnded) as error:
                 wanted, marks, self._row = self._wanted, self._wanted_marks, before
                 if not self._connection.closed:
                     raise self._refused(error) from error
                 if self._reconnect(wanted):
                     return marks
-                if opened or last:
+                if opened or again:
                     raise self._not_committed() from error
-        return self._wanted_marks
+            again = True
 
     def _end_item_of_lost_connection(self) -> None:
         """Reconnect where the connection is known to be lost; raise where it had rows of the user's."""
