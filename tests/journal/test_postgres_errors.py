@@ -15,6 +15,7 @@ from leftoff.errors import (
     JournalError,
     JournalLost,
     JournalReadOnly,
+    JournalUnreachable,
     OwnershipLost,
     UsageError,
 )
@@ -77,6 +78,24 @@ def test_other_errors_from_below_are_errors_of_ours():
     refused = translate(psycopg.errors.DivisionByZero("division by zero"), "here")
     assert (type(refused), "nothing of it was written" in str(refused)) == (JournalError, True)
     assert type(translate(UnicodeDecodeError("utf-8", b"x", 0, 1, "odd"), "here")) is JournalDamaged
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (psycopg.errors.QueryCanceled, JournalError),
+        (psycopg.errors.ObjectInUse, JournalError),
+        (psycopg.errors.OutOfMemory, JournalError),
+        (psycopg.errors.AdminShutdown, JournalUnreachable),
+        (psycopg.errors.ConnectionFailure, JournalUnreachable),
+        (psycopg.OperationalError, JournalUnreachable),
+    ],
+)
+def test_only_a_connection_that_was_lost_is_called_so(error: type[psycopg.Error], expected: type[JournalError]) -> None:
+    """A statement that an administrator cancelled, or that had no memory, sends nobody to look at the network."""
+    told = translate(error("why"), "here")
+    assert type(told) is expected
+    assert ("the connection was lost" in str(told)) == (expected is JournalUnreachable)
 
 
 def test_a_schema_that_was_dropped_is_lost(postgres: Server) -> None:
