@@ -21,6 +21,7 @@ from leftoff.errors import (
 )
 from leftoff.journal import postgres_owner
 from leftoff.journal.entry import Draft
+from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.postgres_server import _check_server, translate
 from leftoff.journal.rows import Rows
 from tests.postgres import Server
@@ -184,6 +185,24 @@ def test_two_that_create_a_run_at_once_make_one(postgres: Server, monkeypatch: p
         assert looks == ["r"]
         assert (owner.epoch, owner.mark("a") > 0) == (2, True)
         assert store.runs() == ["r"]
+
+
+def test_two_that_create_a_journal_at_once_make_one(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second under the lock finds the journal of the first, and begins its run in it."""
+    own, others = Guarded.own, []
+
+    def beaten(self: Guarded, sql: str, parameters: Any = ()) -> Any:
+        if sql.startswith("SELECT pg_advisory_xact_lock") and not others:
+            others.append(leftoff.open(postgres.url))
+            others[0].run("first").own()
+        return own(self, sql, parameters)
+
+    with leftoff.open(postgres.url) as journal:
+        monkeypatch.setattr(Guarded, "own", beaten)
+        journal.run("second").own().commit([Draft("done", "a")])
+        assert journal.runs() == others[0].runs() == ["first", "second"]
+        assert journal.verify() == []
+        others[0].close()
 
 
 def test_an_owner_that_was_begun_anew_is_refused_and_its_successor_goes_on(postgres: Server) -> None:

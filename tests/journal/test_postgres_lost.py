@@ -14,6 +14,7 @@ import leftoff
 from leftoff.errors import JournalBusy, JournalDamaged, JournalUnreachable, OwnershipLost
 from leftoff.journal.entry import Draft
 from leftoff.journal.postgres_connection import Guarded
+from leftoff.testing.cutting import CuttingProxy
 from tests.postgres import Server
 
 
@@ -137,6 +138,22 @@ def test_a_run_that_was_set_back_meanwhile_is_damage(postgres: Server) -> None:
                 owner.commit([Draft("done", "c")])
         assert list(journal.run("r").keys("done")) == ["a"]
         assert journal.verify() == []
+
+
+def test_an_owner_whose_server_stays_away_is_told_so(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was committed is there when the server is; until then the owner refuses, and its journal closes at once."""
+    monkeypatch.setattr("leftoff.journal.postgres.PATIENCE", 0.0)
+    with CuttingProxy(("127.0.0.1", postgres.port)) as proxy:
+        journal = leftoff.open(postgres.url.replace(str(postgres.port), str(proxy.port)))
+        owner = journal.store.own("r")
+        owner.commit([Draft("done", "a")])
+    for _ in range(2):
+        with pytest.raises(JournalUnreachable, match="everything committed is kept there: see that it runs"):
+            owner.commit([Draft("done", "b")])
+    journal.close()
+    with leftoff.open(postgres.url) as journal:
+        journal.store.own("r").commit([Draft("done", "c")])
+        assert list(journal.run("r").keys("done")) == ["a", "c"]
 
 
 def test_a_check_whose_session_is_lost_begins_anew(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
