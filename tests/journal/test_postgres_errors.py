@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import psycopg
@@ -16,17 +15,15 @@ from leftoff.errors import (
     JournalError,
     JournalLost,
     JournalReadOnly,
+    JournalUnreachable,
     OwnershipLost,
-    PendingRows,
-    TransactionEnded,
     UsageError,
-    WrongThread,
 )
 from leftoff.journal import postgres_owner
 from leftoff.journal.entry import Draft
+from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.postgres_server import _check_server, translate
 from leftoff.journal.rows import Rows
-from tests.contract import program
 from tests.postgres import Server
 
 
@@ -102,6 +99,24 @@ def test_other_errors_from_below_are_errors_of_ours():
     assert type(translate(UnicodeDecodeError("utf-8", b"x", 0, 1, "odd"), "here")) is JournalDamaged
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (psycopg.errors.QueryCanceled, JournalError),
+        (psycopg.errors.ObjectInUse, JournalError),
+        (psycopg.errors.OutOfMemory, JournalError),
+        (psycopg.errors.AdminShutdown, JournalUnreachable),
+        (psycopg.errors.ConnectionFailure, JournalUnreachable),
+        (psycopg.OperationalError, JournalUnreachable),
+    ],
+)
+def test_only_a_connection_that_was_lost_is_called_so(error: type[psycopg.Error], expected: type[JournalError]) -> None:
+    """A statement that an administrator cancelled, or that had no memory, sends nobody to look at the network."""
+    told = translate(error("why"), "here")
+    assert type(told) is expected
+    assert ("the connection was lost" in str(told)) == (expected is JournalUnreachable)
+
+
 def test_a_schema_that_was_dropped_is_lost(postgres: Server) -> None:
     """The next commit raises, and the owner refuses what follows."""
     with leftoff.open(postgres.url) as journal:
@@ -116,6 +131,31 @@ def test_a_schema_that_was_dropped_is_lost(postgres: Server) -> None:
         with pytest.raises(JournalLost):
             _ = owner.connection
         owner.abandon()
+
+
+def test_a_schema_that_was_dropped_is_found_by_a_check(postgres: Server) -> None:
+    """What cannot be checked is told as damage of the whole place, so that every check ends with a list."""
+    with leftoff.open(postgres.url) as journal:
+        journal.run("r").own()
+        execute(postgres, "DROP SCHEMA leftoff CASCADE")
+        (damage,) = journal.verify()
+        assert damage.where == journal.url
+        assert "dropped while it was open; put them back or start again" in damage.what
+
+
+def test_a_schema_that_was_dropped_as_it_was_made_is_lost(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the first commit of the first owner and the first look at it, too."""
+    take = postgres_owner.PostgresOwner._take
+
+    def take_and_lose(self: Any, program: str | None) -> None:
+        take(self, program)
+        execute(postgres, "DROP SCHEMA leftoff CASCADE")
+
+    monkeypatch.setattr(postgres_owner.PostgresOwner, "_take", take_and_lose)
+    with leftoff.open(postgres.url) as journal:
+        owner = journal.store.own("r")
+        with pytest.raises(JournalLost, match=r"the schema leftoff of .* was dropped while it was open; start again"):
+            owner.marks(["a"])
 
 
 def test_a_run_whose_row_is_held_for_too_long_is_busy(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +177,20 @@ def test_a_run_whose_row_is_held_for_too_long_is_busy(postgres: Server, monkeypa
         journal.run("r").own().commit([Draft("done", "a")])
 
 
+def test_tables_that_another_session_locks_are_busy(postgres: Server) -> None:
+    """Where the server lets nobody wait for a lock that is said, and the journal's session stays with all it holds."""
+    url = postgres.url + "?options=-c%20lock_timeout%3D50ms"
+    with leftoff.open(url) as journal, psycopg.connect(postgres.url) as other:
+        journal.run("r").own()
+        session = journal.store._connection
+        other.execute("LOCK TABLE leftoff.run")
+        with pytest.raises(JournalBusy, match="too long; end it and start again"):
+            journal.runs()
+        other.rollback()
+        assert journal.runs() == ["r"]
+        assert journal.store._connection is session
+
+
 def test_two_that_create_a_run_at_once_make_one(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes second under the lock takes over what the first has made."""
     with leftoff.open(postgres.url) as journal:
@@ -149,6 +203,51 @@ def test_two_that_create_a_run_at_once_make_one(postgres: Server, monkeypatch: p
         assert looks == ["r"]
         assert (owner.epoch, owner.mark("a") > 0) == (2, True)
         assert store.runs() == ["r"]
+
+
+def test_two_that_create_a_journal_at_once_make_one(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second under the lock finds the journal of the first, and begins its run in it."""
+    own, others = Guarded.own, []
+
+    def beaten(self: Guarded, sql: str, parameters: Any = ()) -> Any:
+        if sql.startswith("SELECT pg_advisory_xact_lock") and not others:
+            others.append(leftoff.open(postgres.url))
+            others[0].run("first").own()
+        return own(self, sql, parameters)
+
+    with leftoff.open(postgres.url) as journal:
+        monkeypatch.setattr(Guarded, "own", beaten)
+        journal.run("second").own().commit([Draft("done", "a")])
+        assert journal.runs() == others[0].runs() == ["first", "second"]
+        assert journal.verify() == []
+        others[0].close()
+
+
+def test_an_owner_that_was_begun_anew_is_refused_and_its_successor_goes_on(postgres: Server) -> None:
+    """Two loops of one process over a run: the newer one has it, the older one is told which to use."""
+    with leftoff.open(postgres.url) as journal:
+        store = journal.store
+        older = store.own("r")
+        older.commit([Draft("done", "a")])
+        newer = store.own("r")
+        with pytest.raises(OwnershipLost, match="the run 'r' was begun anew in this process; use the newer loop"):
+            older.commit([Draft("done", "stale")])
+        newer.commit([Draft("done", "b")])
+        assert list(store.keys("r", "done")) == ["a", "b"]
+
+
+def test_an_owner_that_was_released_takes_nothing_from_its_successor(postgres: Server) -> None:
+    """Released once more it does not give the lock away that the next owner has; it says that it was closed."""
+    with leftoff.open(postgres.url) as journal, leftoff.open(postgres.url) as other:
+        released = journal.store.own("r")
+        released.release()
+        owner = journal.store.own("r")
+        released.release()
+        with pytest.raises(JournalBusy):
+            other.store.own("r")
+        with pytest.raises(JournalClosed, match="was closed; open it again"):
+            released.commit([Draft("done", "stale")])
+        owner.commit([Draft("done", "a")])
 
 
 def test_a_run_that_was_deleted_is_gone(postgres: Server) -> None:
@@ -181,152 +280,3 @@ def test_a_closed_journal_asks_nothing(postgres: Server) -> None:
     for use in (store.runs, lambda: store.fetch("SELECT 1")):
         with pytest.raises(JournalClosed):
             use()
-
-
-# -- the user's connection -------------------------------------------------------------------------------------------
-
-
-def test_every_way_to_send_a_statement_stays_inside_the_item(postgres: Server) -> None:
-    """Rows that are copied, and statements in bytes, commit with the item; a stream reads inside it."""
-    execute(postgres, "CREATE TABLE made (key text)")
-    with leftoff.open(postgres.url) as journal, psycopg.connect(postgres.url, autocommit=True) as other:
-        run = journal.run("r")
-        for _ in run.each("a", progress=False):
-            connection = run.connection
-            with connection.cursor().copy("COPY made FROM STDIN") as copy:
-                copy.write_row(("copied",))
-            connection.execute(b"INSERT INTO made VALUES ('bytes')")
-            connection.execute(
-                psycopg.sql.SQL("INSERT INTO {} VALUES ('composed')").format(psycopg.sql.Identifier("made"))
-            )
-            assert [key for (key,) in connection.cursor().stream("SELECT key FROM made ORDER BY key")] == [
-                "bytes", "composed", "copied",
-            ]  # fmt: skip
-            assert other.execute("SELECT count(*) FROM made").fetchone() == (0,)
-            with pytest.raises(TransactionEnded):
-                connection.execute(b"COMMIT")
-        assert other.execute("SELECT count(*) FROM made").fetchone() == (3,)
-
-
-def test_a_cursor_of_another_make_is_refused(postgres: Server) -> None:
-    """Its rows could not be kept inside the item."""
-    with leftoff.open(postgres.url) as journal:
-        connection = journal.run("r").connection
-        connection.cursor_factory = psycopg.Cursor
-        with pytest.raises(UsageError, match="must be a leftoff cursor"):
-            connection.cursor()
-
-
-def test_a_with_block_keeps_or_takes_back_what_the_item_wrote(postgres: Server) -> None:
-    """Its end commits nothing by itself, and its error takes the rows back while the item goes on."""
-    execute(postgres, "CREATE TABLE made (key text)")
-    with leftoff.open(postgres.url) as journal, psycopg.connect(postgres.url, autocommit=True) as other:
-        run = journal.run("r")
-        for _ in run.each("a", progress=False):
-            with pytest.raises(ZeroDivisionError), run.connection as connection:
-                connection.execute("INSERT INTO made VALUES ('taken back')")
-                raise ZeroDivisionError
-            with run.connection as connection:
-                connection.execute("INSERT INTO made VALUES ('kept')")
-            assert other.execute("SELECT count(*) FROM made").fetchone() == (0,)
-        assert other.execute("SELECT key FROM made").fetchall() == [("kept",)]
-
-
-def test_a_transaction_that_was_ended_underneath_is_noticed(postgres: Server) -> None:
-    """A COMMIT sent around us, or one that the server answers with ROLLBACK, leaves the item not done."""
-    execute(postgres, "CREATE TABLE made (key text)")
-    with leftoff.open(postgres.url) as journal:
-        owner = journal.run("r").own()
-        owner.begin()
-        owner.connection.execute("INSERT INTO made VALUES ('a')")
-        owner.connection.pgconn.exec_(b"COMMIT")
-        with pytest.raises(TransactionEnded, match="has ended this item's transaction"):
-            owner.commit([Draft("done", "a")])
-        owner.abandon()
-        owner.begin()
-        owner.connection.execute("INSERT INTO made VALUES ('b')")
-        with pytest.raises(psycopg.Error):
-            owner.connection.execute("SELECT 1/0")
-        with pytest.raises(TransactionEnded, match="rolled this item back"):
-            owner.connection.end_transaction()
-
-
-def test_an_item_belongs_to_its_thread_and_its_process(postgres: Server) -> None:
-    """Another thread neither uses the connection nor ends the item; between items it may go on with the run."""
-    raised: list[type[BaseException]] = []
-
-    def elsewhere(use: Any) -> None:
-        def run() -> None:
-            try:
-                use()
-            except WrongThread as error:
-                raised.append(type(error))
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-
-    with leftoff.open(postgres.url) as journal:
-        owner = journal.run("r").own()
-        owner.begin()
-        elsewhere(lambda: owner.connection.execute("SELECT 1"))
-        elsewhere(lambda: owner.commit([Draft("done", "a")]))
-        assert raised == [WrongThread, WrongThread]
-        owner.commit([Draft("done", "a")])
-        elsewhere(lambda: owner.commit([Draft("done", "b")]))
-        assert list(journal.run("r").keys("done")) == ["a", "b"]
-
-
-def test_a_loop_over_rows_that_wait_for_their_item_is_refused(postgres: Server) -> None:
-    """Rows that an item has written would be committed by a loop inside it; reading alone is not writing."""
-    execute(postgres, "CREATE TABLE made (key text)")
-    with leftoff.open(postgres.url) as journal:
-        outer, inner = journal.run("outer"), journal.run("inner")
-        for _ in outer.each("a", progress=False):
-            outer.connection.execute("SELECT 1")
-            assert list(inner.each("x", progress=False)) == ["x"]
-            outer.connection.execute("INSERT INTO made VALUES ('a')")
-            with pytest.raises(PendingRows):
-                next(iter(inner.each("y", progress=False)))
-
-
-def test_a_forked_child_reads_and_writes_nothing(postgres: Server, tmp_path: Any) -> None:
-    """What it would send is the parent's to send, so both its journal and its connection refuse."""
-    text = """
-        import os
-        import leftoff
-        from leftoff.errors import ForkedHandle
-        with leftoff.open("postgresql:///") as journal:
-            store, run = journal.store, journal.run("r")
-            connection = run.connection
-            if os.fork() == 0:
-                for use in (store.runs, lambda: connection.execute("SELECT 1")):
-                    try:
-                        use()
-                    except ForkedHandle:
-                        print("refused", flush=True)
-                os._exit(0)
-            os.wait()
-            print(store.runs(), connection.execute("SELECT 1").fetchone(), flush=True)
-        """
-    said = program.run(program.write(tmp_path, text)).stdout
-    assert said.splitlines() == ["refused", "refused", "['r'] (1,)"]
-
-
-def test_a_rollback_that_cannot_be_sent_closes_the_connection(
-    postgres: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server undoes what it can no longer be told to, and the run goes on through another connection."""
-    execute(postgres, "CREATE TABLE made (key text)")
-    with leftoff.open(postgres.url) as journal:
-        owner = journal.run("r").own()
-        owner.begin()
-        lost = owner.connection
-        lost.execute("INSERT INTO made VALUES ('a')")
-        execute(postgres, f"SELECT pg_terminate_backend({lost.info.backend_pid}, 10000)")
-        owner.abandon()
-        assert lost.closed
-        owner.begin()
-        owner.connection.execute("INSERT INTO made VALUES ('b')")
-        owner.commit([Draft("done", "b")])
-        assert journal.run("r").reader().execute("SELECT key FROM made").fetchall() == [("b",)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -22,7 +24,7 @@ from leftoff.journal.postgres_copying import appearing_in
 from leftoff.testing.kills import ForkServer
 from leftoff.work.copy import Copied, move
 from tests.postgres import Server
-from tests.work import copied
+from tests.work import copied, mended
 from tests.work.test_copy import answers, refuses, same
 
 SOURCES = ["a.jsonl", "a.db", "postgresql:///"]
@@ -186,6 +188,19 @@ def test_the_place_in_a_mark_means_the_same_elsewhere(target: str, monkeypatch: 
     with pytest.raises(JournalMoved, match=target):
         move("a.jsonl", "postgresql:///")
     assert tables(target.replace("second", "postgres")) == []
+
+
+def test_the_place_in_a_mark_may_be_a_socket(target: str, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is reached through a folder is named with it, in a URL that leads there from anywhere."""
+    copied.make("a.jsonl")
+    monkeypatch.setenv("PGHOST", str(postgres.folder))
+    assert move("a.jsonl", "postgresql:///second").entries > 0
+    place = f"postgresql://postgres@/second?host={quote(str(postgres.folder), '')}&port={postgres.port}"
+    with pytest.raises(JournalMoved, match=re.escape(f"was moved to {place};")):
+        mended.work_on("a.jsonl")
+    for name in postgres.environment:
+        monkeypatch.delenv(name)
+    assert answers(place) == answers(target)
 
 
 @pytest.mark.parametrize("place", ["b.db", "postgres"])

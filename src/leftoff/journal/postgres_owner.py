@@ -185,7 +185,7 @@ class PostgresOwner(ChainOwner):
                 self._numbers = []
                 self._become(row, [])
         except JournalError as error:
-            self._refusal = error
+            self.give_up(error)  # and the lock: whoever has the run now, or wants it, is not kept out
             raise
         return committed
 
@@ -275,22 +275,23 @@ class PostgresOwner(ChainOwner):
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Mark]:
         """Write and commit; after a lost connection find out, and send once more what was not committed."""
-        for last in (False, True):
+        again = False
+        while True:
             before, opened = self._row, self._connection.opened
             try:
                 self._write(drafts)
                 if opened:
                     self._connection.end_transaction()
-                break
+                return self._wanted_marks
             except (psycopg.Error, TransactionEnded) as error:
                 wanted, marks, self._row = self._wanted, self._wanted_marks, before
                 if not self._connection.closed:
                     raise self._refused(error) from error
                 if self._reconnect(wanted):
                     return marks
-                if opened or last:
+                if opened or again:
                     raise self._not_committed() from error
-        return self._wanted_marks
+            again = True
 
     def _end_item_of_lost_connection(self) -> None:
         """Reconnect where the connection is known to be lost; raise where it had rows of the user's."""
@@ -313,8 +314,9 @@ class PostgresOwner(ChainOwner):
         self._connection.end_item()
         state = getattr(error, "sqlstate", None) or ""
         if state == "22012":  # the head did not move: see _COMMIT
-            self._refusal = self._lost()
-            return self._refusal
+            lost = self._lost()
+            self.give_up(lost)
+            return lost
         if isinstance(error, TransactionEnded):
             return error
         if opened and state[:2] in ("23", "40"):  # a deferred constraint, a conflict with another transaction

@@ -189,7 +189,7 @@ def translate(error: Exception, place: str) -> JournalError:
     for prefix, (kind, what) in _MEANINGS.items():
         if state.startswith(prefix):
             return kind(f"{place}: {what} ({_line(error)})")
-    if isinstance(error, psycopg.OperationalError):
+    if isinstance(error, psycopg.OperationalError) and (not state or state.startswith(_LOST)):
         return JournalUnreachable(
             f"{place}: the connection was lost ({_line(error)}); everything committed is kept: start again"
         )
@@ -205,6 +205,8 @@ _MEANINGS: Final[dict[str, tuple[type[JournalError], str]]] = {
     "42P01": (JournalLost, "the journal's tables were dropped while it was open; put them back or start again"),
     "3F000": (JournalLost, "the schema leftoff was dropped while it was open; put it back or start again"),
 }
+_LOST: Final = ("08", "57P")
+"""How the server says that a session is over; where it said nothing, psycopg found the connection broken."""
 
 
 def _line(error: BaseException) -> str:
