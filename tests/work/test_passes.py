@@ -344,3 +344,19 @@ def test_a_stop_inside_nested_loops_is_told_once(place, capfd):
         assert begun == [(1, 1)]
         assert list(journal.run("inner").keys("done")) == ["1"]
     assert capfd.readouterr().err.count("stopped by Ctrl-C") == 1
+
+
+@on_files
+def test_a_stop_that_passes_through_two_loops_is_told_once(place, capfd):
+    """A function of a map may loop itself; what it was stopped with goes through both."""
+    with leftoff.open(place, durability="process") as journal:
+
+        def work(n: int) -> int:
+            for _ in journal.run("inner").each([1, 2]):
+                signal.raise_signal(signal.SIGINT)
+            return n
+
+        with pytest.raises(Stopped):
+            list(journal.run("outer").map(work, [1, 2]))
+        assert list(journal.run("inner").keys("done")) == ["1"]
+    assert capfd.readouterr().err.count("stopped by Ctrl-C") == 1
