@@ -14,6 +14,7 @@ from leftoff.errors import (
     JournalDamaged,
     JournalError,
     JournalLost,
+    JournalMissing,
     JournalReadOnly,
     JournalUnreachable,
     OwnershipLost,
@@ -55,6 +56,16 @@ def test_a_database_that_is_not_in_utf8_is_refused(postgres: Server) -> None:
             leftoff.open(postgres.url.rpartition("/")[0] + "/plain")
     finally:
         execute(postgres, "DROP DATABASE plain")
+
+
+def test_a_database_without_a_journal_is_left_as_it_is(postgres: Server) -> None:
+    """Whoever only looks is told that there is none, by a URL without its password, and makes none."""
+    url = postgres.url.replace("postgres@", "postgres:secret@")
+    with pytest.raises(JournalMissing, match="there is no journal in postgresql://postgres") as told:
+        leftoff.open(url, create=False)
+    assert "secret" not in str(told.value)
+    with psycopg.connect(postgres.url) as other:
+        assert other.execute("SELECT to_regnamespace('leftoff')").fetchone() == (None,)
 
 
 def test_another_server_behind_the_name_is_no_damage(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
