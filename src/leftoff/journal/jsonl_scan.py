@@ -215,7 +215,8 @@ def is_torn(data: bytes, begin: int, bad: int) -> bool:
     if not rest:
         return hole_seen or torn
     whole = WHOLE.match(rest)
-    ends_well = whole is None or not rest[whole.end() :].strip(b"\0")  # a sector may begin at the line's very end
+    # A sector may begin at the line's very end, and be lost with what follows; some of that may be there all the same.
+    ends_well = whole is None or rest[whole.end() : whole.end() + 1] in (b"", b"\0")
     return ends_well and (b"\0" not in rest or _holes_fit(rest, at, last=True))
 
 
