@@ -62,14 +62,16 @@ def work_goes_on(folder: Path) -> None:
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize(
+unopened = pytest.mark.parametrize(
     ("number", "error", "said"),
     [
         (errno.EACCES, JournalReadOnly, "cannot be read: Permission denied"),
         (errno.EMFILE, JournalUnusable, r"cannot be used \(Too many open files\).*ulimit"),
     ],
 )
+
+
+@unopened
 def test_a_directory_that_cannot_be_read_is_no_empty_journal(
     folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[JournalError], said: str
 ) -> None:
@@ -80,13 +82,7 @@ def test_a_directory_that_cannot_be_read_is_no_empty_journal(
         SegmentsStore(folder)
 
 
-@pytest.mark.parametrize(
-    ("number", "error", "said"),
-    [
-        (errno.EACCES, JournalReadOnly, "cannot be read: Permission denied"),
-        (errno.EMFILE, JournalUnusable, r"cannot be used \(Too many open files\).*ulimit"),
-    ],
-)
+@unopened
 def test_a_file_that_cannot_be_opened_is_not_left_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[JournalError], said: str
 ) -> None:

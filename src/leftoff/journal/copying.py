@@ -29,9 +29,9 @@ from leftoff.journal.jsonl_write import JsonlWriter, entry_text
 from leftoff.journal.lock import Hold
 from leftoff.journal.rows import IS_FATE, Rows, RunRow, entry_sum, value_sum_of
 from leftoff.journal.sqlite import SqliteStore
-from leftoff.journal.sqlite_file import SCHEMA, SQLITE, create_tables, set_durability, translated
+from leftoff.journal.sqlite_file import SQLITE, create_tables, set_durability, translated
 from leftoff.journal.sqlite_file import read_header as read_sqlite_header
-from leftoff.journal.sqlite_verify import INDEXES, check_all, fetch_with
+from leftoff.journal.sqlite_verify import check_all, fetch_with, indexed_at_the_end
 from leftoff.journal.sync import open_private, put_in_place_by_name, unusable
 
 _PAGE: Final = 2000  # rows in one insert
@@ -133,20 +133,17 @@ def write_sqlite(path: Path, entries: Iterable[Entry]) -> int:
         salt = crc32(journal_id.encode())
         connection.execute("BEGIN IMMEDIATE")
         create_tables(connection.execute, journal_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        for index in INDEXES:
-            connection.execute(f"DROP INDEX {index}")  # made when all rows are there: once, and in order
         heads: dict[str, Head] = {}
         page: list[tuple[Any, ...]] = []
         seq = 0
-        for entry in entries:
-            seq += 1
-            page.append(row_of(entry, seq, salt, heads))
-            if len(page) >= _PAGE:
-                connection.executemany(_ADD_ENTRY, page)
-                page.clear()
-        connection.executemany(_ADD_ENTRY, page)
-        for index in INDEXES:
-            connection.execute(SCHEMA[index])
+        with indexed_at_the_end(connection):
+            for entry in entries:
+                seq += 1
+                page.append(row_of(entry, seq, salt, heads))
+                if len(page) >= _PAGE:
+                    connection.executemany(_ADD_ENTRY, page)
+                    page.clear()
+            connection.executemany(_ADD_ENTRY, page)
         for name, head in heads.items():
             counts = [int(count) for count in fetch(_ACCOUNT, (head.run,))[0]]
             row = RunRow(head.run, name, head.epoch, head.seq, head.sum, head.mark, *counts)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from leftoff.errors import JournalDamaged, JournalReadOnly, JournalTooNew, NotAJournal
+from leftoff.errors import JournalDamaged, JournalTooNew, NotAJournal
 from leftoff.journal.entry import FORMAT, Entry, check_value, to_datetime
-from leftoff.journal.sync import unusable
+from leftoff.journal.sync import unreadable, unusable
 
 BLOCK: Final = 4 << 20
 SECTOR: Final = 512
@@ -263,8 +263,8 @@ def open_readable(path: Path, url: str) -> int:
     """Open a journal's file for reading. Raise `JournalReadOnly` where this user may not."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError as error:
-        raise JournalReadOnly(f"{url} cannot be read: {error.strerror}") from error
+    except OSError as error:
+        raise unreadable(url, error) from error
 
 
 def entries_on(line: bytes) -> Iterator[Entry]:

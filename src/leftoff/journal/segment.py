@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from leftoff.errors import JournalDamaged, JournalLost, JournalReadOnly, UsageError
+from leftoff.errors import JournalDamaged, JournalLost, UsageError
 from leftoff.journal.entry import SUPERSEDING, Entry
 from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_scan import BLOCK, HEADER_LENGTH, Position, check, entries_on, read_header, understood
 from leftoff.journal.lock import is_held
 from leftoff.journal.shard import Shard, make_shard
-from leftoff.journal.sync import unusable
+from leftoff.journal.sync import unreadable
 
 _PIECE: Final = 1 << 18  # bytes that one of many segments keeps in memory while they are merged
 _HEADS: Final = (b'"created":"",', b'"owner":"",')
@@ -64,10 +64,8 @@ class Segment:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise JournalLost(f"{self.path} was deleted or moved away; put it back") from error
-        except PermissionError as error:
-            raise JournalReadOnly(f"{self.path} cannot be read: {error.strerror}") from error
         except OSError as error:
-            raise unusable(self.path, error) from error
+            raise unreadable(self.path, error) from error
         try:
             with understood(str(self.path)):
                 yield fd

@@ -25,7 +25,6 @@ from leftoff.errors import (
     JournalClosed,
     JournalDamaged,
     JournalError,
-    JournalReadOnly,
     JournalUnusable,
     LocksUnavailable,
     NotAJournal,
@@ -42,7 +41,7 @@ from leftoff.journal.segments_merged import Merged, order
 from leftoff.journal.segments_owner import SegmentOwner
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability
-from leftoff.journal.sync import open_private, sync_directory, unusable
+from leftoff.journal.sync import open_private, sync_directory, unreadable, unusable
 
 _PATIENCE: Final = 10.0  # seconds for somebody else's claim, which takes milliseconds
 _NAMED: Final = 5
@@ -95,10 +94,8 @@ class SegmentsStore:
             names = []
         except NotADirectoryError:
             raise NotAJournal(f"{self.url} is no directory; name a journal's file without the slash") from None
-        except PermissionError as error:
-            raise JournalReadOnly(f"{self.url} cannot be read: {error.strerror}") from error
         except OSError as error:
-            raise unusable(self.path, error) from error
+            raise unreadable(self.url, error) from error
         if HEADER not in names:
             if any(not name.startswith(".") for name in names) or known:
                 what = f"it holds {min(names)!r}, but no {HEADER}" if names else f"its {HEADER} is gone"

@@ -26,7 +26,7 @@ from leftoff.journal.rows_compact import rechain, write_drafts
 from leftoff.journal.rows_verify import Check, entry_fits
 from leftoff.journal.sqlite_file import SCHEMA, SQLITE, connect_reader, damaged, header_sum, translated
 from leftoff.journal.sqlite_held import held, many_with, transaction
-from leftoff.journal.sqlite_verify import INDEXES, check_all, examine_sqlite, fetch_with
+from leftoff.journal.sqlite_verify import INDEXES, check_all, examine_sqlite, fetch_with, indexed_at_the_end
 from leftoff.journal.store import Damage, Examined, Repair
 
 _FOLDED: Final = frozenset(("started", "failed", "released", "open"))  # whose values tell of open items
@@ -150,11 +150,8 @@ class _Survey:
     def mend(self, connection: sqlite3.Connection, names: dict[int, str], aside: str) -> None:
         """Change the rows, in the open transaction."""
         many = many_with(connection)
-        for index in INDEXES:
-            connection.execute(f"DROP INDEX IF EXISTS {index}")
-        many("DELETE FROM leftoff_entry WHERE seq = ?", [(seq,) for seq in self.lost])
-        for index in INDEXES:
-            connection.execute(SCHEMA[index])
+        with indexed_at_the_end(connection):
+            many("DELETE FROM leftoff_entry WHERE seq = ?", [(seq,) for seq in self.lost])
         made = self._fetch("SELECT created FROM leftoff_journal", ())
         header = (FORMAT, self.journal_id, str(made[0][0]) if made else "")
         connection.execute("DELETE FROM leftoff_journal")

@@ -11,14 +11,14 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from leftoff.errors import JournalDamaged, JournalError, JournalUnusable
 from leftoff.journal.rows import Fetch, Rows
 from leftoff.journal.rows_verify import check_journal
-from leftoff.journal.sqlite_file import SQLITE, connect_reader, read_header, refuse_newer, translate, translated
+from leftoff.journal.sqlite_file import SCHEMA, SQLITE, connect_reader, read_header, refuse_newer, translate, translated
 from leftoff.journal.sqlite_wal import Tail, read_tail, size_of
 from leftoff.journal.store import Damage, Examined
 from leftoff.journal.sync import refuse_odd_file
@@ -30,6 +30,16 @@ _ABOUT_INDEX: Final = ("the index alone: an item may be done again, or a key not
 _ABOUT_PAGES: Final = ("SQLite's own pages, so any table in the file, yours too", "")
 _NO_MEMORY: Final = re.compile(r"error code=7$", re.MULTILINE)  # so SQLite's check takes it for a damaged page
 _ABOUT_REST: Final = "what stands behind that place, of any run: it cannot be read"
+
+
+@contextmanager
+def indexed_at_the_end(connection: sqlite3.Connection) -> Iterator[None]:
+    """Drop the indexes of the entries, and make them when the block ends: once, in order, and of what is there then."""
+    for index in INDEXES:
+        connection.execute(f"DROP INDEX IF EXISTS {index}")
+    yield
+    for index in INDEXES:
+        connection.execute(SCHEMA[index])
 
 
 def examine_sqlite(path: Path, url: str) -> Examined:

@@ -133,6 +133,13 @@ def unusable(path: str | os.PathLike[str], error: OSError) -> JournalError:
     )
 
 
+def unreadable(path: str | os.PathLike[str], error: OSError) -> JournalError:
+    """Return what it means for the journal that what is at ``path`` could not be opened for reading."""
+    if isinstance(error, PermissionError):
+        return JournalReadOnly(f"{os.fspath(path)} cannot be read: {error.strerror}")
+    return unusable(path, error)
+
+
 def put_in_place(fd: int, temporary: Path, target: Path) -> None:
     """Give the whole file behind ``fd`` the name ``target``, durably: at any instant the old is there, or the new."""
     sync_file(fd)

@@ -40,7 +40,7 @@ from leftoff.testing.kills_switch import Switch
 from leftoff.testing.machine_model import BODY, RunModel, Stop, difference
 from leftoff.testing.machine_work import KEYS, NEVER, RUNS, WorkMachine
 from leftoff.work.copy import move
-from leftoff.work.journal import SQLITE_SUFFIXES, Journal, make_store
+from leftoff.work.journal import SQLITE_SUFFIXES, Journal, is_server, make_store
 
 _YEARS = 365 * 86400.0
 _PATIENCE = 60.0  # seconds until a forked child that tells nothing is given up
@@ -202,7 +202,7 @@ class JournalMachine(WorkMachine):
 
     def _name_tells_its_kind(self) -> bool:
         """Return whether `move`, which is given a place and no store, finds the store there by its name."""
-        return "://" in self.path or self.path.endswith(("/", ".jsonl", *SQLITE_SUFFIXES))
+        return is_server(self.path) or self.path.endswith(("/", ".jsonl", *SQLITE_SUFFIXES))
 
     def _new_place(self, ending: int) -> str:
         self.number += 1
