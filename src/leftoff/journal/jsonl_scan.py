@@ -260,7 +260,10 @@ def understood(path: str) -> Iterator[None]:
 
 
 def open_readable(path: Path, url: str) -> int:
-    """Open a journal's file for reading. Raise `JournalReadOnly` where this user may not, FileNotFoundError for none."""
+    """Open a journal's file for reading.
+
+    Raise `JournalReadOnly` where this user may not, and FileNotFoundError where there is none.
+    """
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError as error:
