@@ -11,7 +11,7 @@ import heapq
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -43,6 +43,12 @@ from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability, redacted
 
 _SOON = 1.0  # seconds: so long the server may take to notice that a client has died
+# From one run to the next by the index: a scan of all entries would make a verification a tenth longer.
+_OF_NO_RUN: Final = """WITH RECURSIVE told(run) AS (
+  (SELECT min(run) FROM leftoff.entry) UNION ALL
+  SELECT (SELECT min(run) FROM leftoff.entry WHERE entry.run > told.run) FROM told WHERE told.run IS NOT NULL)
+SELECT (SELECT min(seq) FROM leftoff.entry WHERE entry.run = told.run), run FROM told
+WHERE run IS NOT NULL AND run NOT IN (SELECT run FROM leftoff.run)"""
 
 
 class PostgresStore:
@@ -243,10 +249,7 @@ class PostgresStore:
             connection = self._connection
             try:
                 found = list(check_journal(rows, by_run=True))
-                for seq, run in self.fetch(
-                    "SELECT min(seq), run FROM leftoff.entry AS e WHERE NOT EXISTS (SELECT 1 FROM leftoff.run WHERE"
-                    " run.run = e.run) GROUP BY run"
-                ):
+                for seq, run in self.fetch(_OF_NO_RUN):
                     found.append(Damage(f"entry {seq}", f"it belongs to run {run}, which does not exist"))
             finally:
                 if not connection.closed:

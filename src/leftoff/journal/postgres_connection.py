@@ -63,8 +63,9 @@ class Guarded(psycopg.Connection[Any]):
         _alive.add(self)
 
     def own(self, sql: str, parameters: Any = ()) -> psycopg.Cursor[Any]:
-        """Execute a statement of the journal's, whatever factories the user has set."""
-        return psycopg.Cursor(self, row_factory=tuple_row).execute(sql.replace("?", "%s"), parameters, prepare=True)
+        """Execute a statement of the journal's, whatever factories the user has set; binary, for speed."""
+        cursor = psycopg.Cursor(self, row_factory=tuple_row)
+        return cursor.execute(sql.replace("?", "%s"), parameters, prepare=True, binary=True)
 
     def close_for_good(self) -> None:
         """Close, also where the user may not; nothing in a forked child."""
