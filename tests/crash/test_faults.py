@@ -165,7 +165,7 @@ def test_every_call_fails_once(servers, quick, counted, place, use, durability, 
     points = Sweep(servers, quick, place, use, durability, items, torn).run()
     for error, number in points.items():
         counted("calls that failed", f"{store_of(place)} {error}", number)
-    assert min(points[error] for error in ERRORS) > count
+    assert min(points[error] for error in ERRORS) > (2 if use == "threads" else count)  # which share commits
 
 
 @pytest.mark.parametrize(
