@@ -62,6 +62,21 @@ def work_goes_on(folder: Path) -> None:
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
+
+def test_a_value_of_this_process_that_cannot_be_read_is_an_error_of_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails to give back what this very process has written is told as such, with the journal's name."""
+    store = SegmentsStore(folder)
+    store.own("r").commit([done("a", 1)])
+    fail(monkeypatch, "pread", errno.EIO)
+    with pytest.raises(JournalUnusable, match=r"progress/ cannot be used \(Input/output error\)"):
+        store.values("r", ["a"])
+    monkeypatch.undo()
+    assert store.values("r", ["a"]) == [1]
+    store.close()
+
+
 unopened = pytest.mark.parametrize(
     ("number", "error", "said"),
     [

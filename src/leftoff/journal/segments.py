@@ -228,7 +228,8 @@ class SegmentsStore:
     def values(self, run: str, keys: Sequence[str]) -> list[Any]:
         """Return the decoded values of the conclusions of keys that have one; None for the others."""
         merged = self._run(run)
-        return merged.values_of(keys, self._appender.fd if self._appender is not None else -1)
+        with understood(self.url):
+            return merged.values_of(keys, self._appender.fd if self._appender is not None else -1)
 
     def counts(self, run: str) -> tuple[int, int]:
         """Return how many keys are done, and how many are dead."""
