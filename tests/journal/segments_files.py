@@ -31,3 +31,11 @@ def lock_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the file system hand the same lock out to everybody."""
     monkeypatch.setattr(lock, "_lock", lambda fd, start, path: None)
     monkeypatch.setattr(lock, "_is_locked", lambda fd, start: False)
+
+
+def change(path: Path, old: bytes, new: bytes, *, last: bool = False) -> bytes:
+    """Put other bytes in the place of the first, or last, that are there; return what the file was."""
+    data = path.read_bytes()
+    at = data.rindex(old) if last else data.index(old)
+    path.write_bytes(data[:at] + new + data[at + len(old) :])
+    return data

@@ -31,6 +31,25 @@ def harm(place):
     path.write_bytes(b"\n".join(lines))
 
 
+def make_many(place):
+    """Let two writers come and go, and damage what both left, with the header."""
+    copied.make(place)
+    with leftoff.open(place, durability="process") as journal:
+        run = journal.run("first")
+        run.forget(["item-7"])
+        list(run.each(["item-7", "item-8"], progress=False))
+        journal.run("second").retry(["item-4"])
+        list(journal.run("second").each(["item-9", "item-10"], progress=False))
+    first, second = sorted(Path(place).glob("*.jsonl"))
+    for path, old in ((first, b'"done":"item-5"'), (second, b'"forgotten":"item-7"')):
+        data = path.read_bytes()
+        at = data.index(old)
+        begin = data.rindex(b'"epoch":', 0, at)
+        path.write_bytes(data[:begin] + b'"epoch":9' + data[begin + 9 :])
+    header = Path(place, "journal.json")
+    header.write_bytes(header.read_bytes().replace(b'"id"', b'"iD"'))
+
+
 def compact(place):
     compact_journal(place)
 

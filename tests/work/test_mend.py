@@ -206,9 +206,9 @@ def test_wrong_use_is_refused_before_anything_happens(postgres: object) -> None:
     with pytest.raises(leftoff.UsageError, match="is no file"):
         compact("postgresql:///", keep=True)
     mended.make("many/")
+    with pytest.raises(leftoff.UsageError, match="is no file"):
+        compact("many/")
     for call in (repair, compact):
-        with pytest.raises(leftoff.UsageError, match="is no file"):
-            call("many/")
         with pytest.raises(leftoff.UsageError, match="name that"):
             call(next(Path("many").glob("*.jsonl")))
     with pytest.raises(leftoff.UsageError, match="is for SQLite"):

@@ -11,6 +11,7 @@ from leftoff.cli.arguments import journal_argument, json_option
 from leftoff.cli.exits import Exit
 from leftoff.cli.text import echo_json, plural, printable
 from leftoff.cli.verify import told
+from leftoff.journal.segments_header import HEADER
 from leftoff.work.mend import Repair, plan
 from leftoff.work.mend import repair as repair_journal
 
@@ -26,7 +27,8 @@ def repair(place: str, yes: bool, plausible: bool, as_json: bool) -> int:
     """Repair a damaged journal: show what would be kept and lost, ask, keep the original aside.
 
     What of JOURNAL can be believed is put in its place; the original stays beside it as JOURNAL.damaged-1, byte by
-    byte. Items whose conclusion was lost are worked on again by the next run. Nothing happens to a sound journal.
+    byte; in a directory only damaged files are touched, each in this way. Items whose conclusion was lost are worked
+    on again by the next run. Nothing happens to a sound journal.
     """
     wanted = plan(place, plausible=plausible)
     if not wanted.damage:
@@ -40,10 +42,12 @@ def repair(place: str, yes: bool, plausible: bool, as_json: bool) -> int:
 
 
 def _plan(wanted: Repair, plausible: bool) -> str:
-    lines = [told(found) for found in wanted.damage]
-    lines.append(f"kept: {plural(wanted.kept, 'entry', 'entries')}")
-    if wanted.left_out and not plausible:
-        lines.append(f"left out: {plural(wanted.left_out, 'entry', 'entries')} not at their places (--plausible)")
+    lines = []
+    for name, part in wanted.parts or [("", wanted)]:
+        lines += [told(found) for found in part.damage]
+        lines += [f"kept: {plural(part.kept, 'entry', 'entries')}"] if name != HEADER else []
+        if part.left_out and not plausible:
+            lines.append(f"left out: {plural(part.left_out, 'entry', 'entries')} not at their places (--plausible)")
     if wanted.undone:
         keys = ", ".join(f"{printable(key)} of {printable(run)}" for run, key in wanted.undone[:_SHOWN])
         more = f" and {len(wanted.undone) - _SHOWN} more" if len(wanted.undone) > _SHOWN else ""
@@ -61,14 +65,20 @@ def _tell(place: str, done: Repair, as_json: bool) -> int:
     elif not done.damage:
         click.echo(f"{printable(place)} is sound; there is nothing to repair")
     else:
-        kept = plural(done.kept, "entry is kept", "entries are kept")
-        click.echo(f"{printable(place)} is repaired: {kept}, the original is {printable(str(done.aside))}")
+        kept = plural(done.kept, "entry is kept", "entries are kept") + ", "
+        if [name for name, _ in done.parts] == [HEADER]:  # which holds none
+            kept = ""
+        originals = ", ".join(str(part.aside) for _, part in done.parts) or str(done.aside)
+        word = "originals are" if len(done.parts) > 1 else "original is"
+        click.echo(f"{printable(place)} is repaired: {kept}the {word} {printable(originals)}")
     return Exit.COMPLETE
 
 
 def _object(done: Repair) -> dict[str, Any]:
-    return {
+    told = {
         **done._asdict(),
         "damage": [found._asdict() for found in done.damage],
         "undone": [{"run": run, "key": key} for run, key in done.undone],
     }
+    del told["parts"]
+    return told | ({"parts": [{"file": name, **_object(part)} for name, part in done.parts]} if done.parts else {})

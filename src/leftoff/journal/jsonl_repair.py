@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl_scan import HEADER, entries_on, make_header, time_text, understood
 from leftoff.journal.jsonl_verify import DISPLACED, KEPT, Line, examine_jsonl, judged, names_on
 from leftoff.journal.jsonl_write import JsonlWriter, draft_text
@@ -28,8 +29,10 @@ _ENTRY: Final = re.compile(
 )
 
 
-class _Survey:
+class Survey:
     """Walk through a damaged file once, and know what a repair keeps."""
+
+    at: float | None = None  # the time of what it adds, seconds since 1970; None for that of the clock
 
     def __init__(self, fd: int, *, plausible: bool) -> None:
         self.grades = (*KEPT, DISPLACED) if plausible else KEPT
@@ -39,7 +42,7 @@ class _Survey:
         self._fd = fd
 
     def commits(self, url: str) -> Iterator[list[tuple[int, bytes]]]:
-        """Yield the commits that are kept, as a writer takes them."""
+        """Yield the commits that are kept, as a writer takes them; the header is known with the first."""
         commit: list[tuple[int, bytes]] = []
         for line in judged(self._fd, os.fstat(self._fd).st_size):
             self.seq = max(self.seq, line.last_seq)
@@ -51,23 +54,34 @@ class _Survey:
                     yield commit
                     commit = []
             else:
-                self._lose(line)
+                self.lose(line)
+
+    def new_header(self) -> bytes:
+        """Return the first line of the new file: the old one where it can be believed."""
+        return self.header or make_header(secrets.token_hex(8), time_text(time.time()))
 
     def _take_header(self, line: Line) -> None:
         match = HEADER.match(line.data) if line.grade in KEPT else None
-        if match is not None:
+        if match is None:
+            self.lose(line)
+        else:
             self.header = make_header(match[2].decode(), match[3].decode())
 
     def _take(self, line: Line, url: str) -> tuple[int, bytes]:
         with understood(url):
             for entry in entries_on(line.data):
-                self.runs.setdefault(entry.run, Remains()).take(entry.kind, entry.key, entry.value, entry.epoch)
-                self.kept += 1
+                self.take(entry)
         match = _ENTRY.fullmatch(line.data)
         assert match is not None  # noqa: S101  # `judged` keeps nothing else
         return int(match[1]), match[2]
 
-    def _lose(self, line: Line) -> None:
+    def take(self, entry: Entry) -> None:
+        """Take in one entry that is kept."""
+        self.runs.setdefault(entry.run, Remains()).take(entry.kind, entry.key, entry.value, entry.epoch)
+        self.kept += 1
+
+    def lose(self, line: Line) -> None:
+        """Take in a line that is not kept."""
         if line.grade == DISPLACED:
             self.left_out += line.last_seq - line.seq + 1
         names = list(names_on(line.data))
@@ -79,7 +93,7 @@ class _Survey:
         for name, run in self.runs.items():
             drafts = run.ending(aside)
             first, self.seq = self.seq + 1, self.seq + len(drafts)
-            yield [(first + number, draft_text(name, run.epoch, draft)) for number, draft in enumerate(drafts)]
+            yield [(first + number, draft_text(name, run.epoch, draft, self.at)) for number, draft in enumerate(drafts)]
 
     def told(self, examined: Examined, aside: str | None) -> Repair:
         """Say what is kept and what is lost."""
@@ -92,7 +106,7 @@ def plan_jsonl(path: Path, url: str, *, plausible: bool) -> Repair:
     """Return what a repair would keep and lose, without writing."""
     examined = examine_jsonl(path, url)
     with open(path, "rb", buffering=0) as file:
-        survey = _Survey(file.fileno(), plausible=plausible)
+        survey = Survey(file.fileno(), plausible=plausible)
         if examined.damage:
             for _ in survey.commits(url):
                 pass
@@ -108,17 +122,18 @@ def repair_jsonl(path: Path, url: str, *, plausible: bool) -> Repair:
             return Repair([], 0, 0, [], [], None)
         aside = keep_original(path, "damaged")
         with open(path, "rb", buffering=0) as file, rebuilding(path) as temporary:
-            survey = _Survey(file.fileno(), plausible=plausible)
-            _write(survey, temporary, url, aside.name)
+            survey = Survey(file.fileno(), plausible=plausible)
+            write_anew(survey, temporary, url, aside.name)
         return survey.told(examined, aside.name)
     finally:
         hold.release()
 
 
-def _write(survey: _Survey, temporary: Path, url: str, aside: str) -> None:
+def write_anew(survey: Survey, temporary: Path, url: str, aside: str) -> None:
+    """Write what is kept to the empty file at ``temporary``, each run with its ending, and check it."""
     commits = survey.commits(url)
     first = next(commits, None)  # the header stands before it
-    writer = JsonlWriter(temporary, survey.header or make_header(secrets.token_hex(8), time_text(time.time())))
+    writer = JsonlWriter(temporary, survey.new_header())
     try:
         if first is not None:
             writer.commit(first)

@@ -56,9 +56,9 @@ def entry_text(entry: Entry) -> bytes:
     return _text(entry.at.timestamp(), entry.run, entry.epoch, Draft(entry.kind, entry.key, value))
 
 
-def draft_text(run: str, epoch: int, draft: Draft) -> bytes:
-    """Return what stands on the line of a new entry from ``"at"`` on."""
-    return _text(time.time(), run, epoch, draft)
+def draft_text(run: str, epoch: int, draft: Draft, at: float | None = None) -> bytes:
+    """Return what stands on the line of a new entry from ``"at"`` on; ``at`` in seconds since 1970, None for now."""
+    return _text(time.time() if at is None else at, run, epoch, draft)
 
 
 def _text(at: float, run: str, epoch: int, draft: Draft) -> bytes:

@@ -47,9 +47,10 @@ def whoami() -> dict[str, Any]:
     }
 
 
-def owner_value(durability: str) -> str:
-    """Return the value of an `owner` entry: this process, and what it asked for."""
-    return json.dumps({**whoami(), "durability": durability}, separators=(",", ":"))
+def owner_value(durability: str, moved: str | None = None) -> str:
+    """Return the value of an `owner` entry: this process, what it asked for, and where the run goes on if not here."""
+    value = {**whoami(), "durability": durability} | ({} if moved is None else {"moved": moved})
+    return json.dumps(value, separators=(",", ":"))
 
 
 class Hold:

@@ -14,7 +14,7 @@ from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING, Draft, Tries, create
 from leftoff.journal.lock import owner_value
 from leftoff.journal.store import repaired
 
-_FATES: Final = (*CONCLUSIONS, *SUPERSEDING)
+FATES: Final = (*CONCLUSIONS, *SUPERSEDING)
 
 
 @dataclass
@@ -27,13 +27,16 @@ class Remains:
     superseded: int = 0
     undone: dict[str, None] = field(default_factory=dict)
     open_items: dict[str, Tries] = field(default_factory=dict)
+    header: Draft | None = None  # in the place of one that was lost; a new one, with a random id, where None
+    moved: str | None = None  # where the run goes on, if not here
+    elsewhere: dict[str, str] = field(default_factory=dict)  # what names the other files that conclude an undone key
 
     def take(self, kind: str, key: str, value: Any, epoch: int) -> None:
         """Take in one entry that is kept."""
         self.has_header |= kind == "created"
         self.epoch = max(self.epoch, epoch)
         fold_open(self.open_items, kind, key, value)
-        if kind in _FATES:
+        if kind in FATES:
             self.superseded += key in self.fates or kind in SUPERSEDING
             self.undone.pop(key, None)
             if kind in CONCLUSIONS:
@@ -43,20 +46,25 @@ class Remains:
 
     def lose(self, lost: Iterable[tuple[str, str]]) -> None:
         """Take in what lost entries read as: kind and key; nothing where they cannot be read."""
-        self.undone |= {key: None for kind, key in lost if kind in _FATES}
+        self.undone |= {key: None for kind, key in lost if kind in FATES}
         waiting = {key: tries for key, tries in self.open_items.items() if tries.errors or tries.crashes}
         self.open_items = {key: tries._replace(begun=False) for key, tries in waiting.items()}
 
     def ending(self, aside: str) -> list[Draft]:
         """Draft the last commit of the run; it takes back the conclusions that a lost entry may have taken back."""
-        back = [Draft("forgotten", key) for key in self.undone if key in self.fates]
+        keys = [key for key in self.undone if key in self.fates or key in self.elsewhere]
+        back = [Draft("forgotten", key, self.elsewhere.get(key)) for key in keys]
         for draft in back:
             self.take(draft.kind, draft.key, None, self.epoch)
             self.undone[draft.key] = None
         self.epoch += 1
-        header = [] if self.has_header else [created(None)]
-        owner = Draft("owner", "", owner_value("power"))
+        header = [] if self.has_header else [self.header or created(None)]
+        owner = Draft("owner", "", owner_value("power", self.moved))
         return [*header, owner, *back, repaired(aside), open_mark(self.open_items)]
+
+    def tells_of(self, key: str) -> bool:
+        """Return whether the key is concluded, or open with its tries."""
+        return key in self.fates or key in self.open_items
 
     def count(self, kind: str) -> int:
         """Return how many keys are done, or dead."""

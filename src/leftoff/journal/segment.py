@@ -1,7 +1,8 @@
 """One writer's file in a directory of segments, as everybody else reads it.
 
-1. A segment has one writer, the process that created it; nobody else ever changes it. What its writer's death, or a
-   power failure, left torn at its end stays there and is left out.
+1. A segment has one writer, the process that created it; nobody else ever changes it, but for the repair of a damaged
+   one, which puts another file in its place. What its writer's death, or a power failure, left torn at its end stays
+   there and is left out.
 2. Every byte is checked before it is believed, as in any JSON Lines journal, and again from there on when it has grown.
 3. No file is kept open: there may be thousands.
 """
@@ -56,6 +57,7 @@ class Segment:
         self.created: dict[str, Entry] = {}
         self.owners: dict[str, Entry] = {}
         self._size = -1
+        self._inode = 0
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -68,6 +70,12 @@ class Segment:
             raise unreadable(self.path, error) from error
         try:
             with understood(str(self.path)):
+                inode = os.fstat(fd).st_ino
+                self._inode = self._inode or inode
+                if inode != self._inode:  # the places that are known here are those of the file that was there
+                    raise JournalLost(
+                        f"{self.path} was replaced while it was open, as a repair does; open the journal again"
+                    )
                 yield fd
         finally:
             os.close(fd)

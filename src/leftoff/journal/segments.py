@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from heapq import merge
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from zlib import crc32
 
 from leftoff.errors import (
     JournalBusy,
@@ -36,7 +35,7 @@ from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, unde
 from leftoff.journal.jsonl_verify import examine_jsonl
 from leftoff.journal.lock import FileHold, Hold
 from leftoff.journal.segment import Segment, shown
-from leftoff.journal.segments_header import HEADER, make_header, new_name, read_id
+from leftoff.journal.segments_header import HEADER, make_header, new_name, new_run_id, read_header
 from leftoff.journal.segments_merged import Merged, order
 from leftoff.journal.segments_owner import SegmentOwner
 from leftoff.journal.shard import WHOLE, Shard
@@ -46,7 +45,7 @@ from leftoff.journal.sync import open_private, sync_directory, unreadable, unusa
 _PATIENCE: Final = 10.0  # seconds for somebody else's claim, which takes milliseconds
 _NAMED: Final = 5
 # Seconds, so that a time is later once it is cut to milliseconds: a float may lie just below the one it was read from.
-_LATER: Final = 0.0015
+LATER: Final = 0.0015
 
 
 class _Look(NamedTuple):
@@ -105,7 +104,7 @@ class SegmentsStore:
             return
         if not self._id:
             with understood(self.url):
-                self._id = read_id(self.path / HEADER)
+                self._id = read_header(self.path / HEADER)[0]
         for name in sorted(names):
             if name.endswith(".jsonl") and not name.startswith(".") and name not in self._segments:
                 self._segments[name] = Segment(self.path / name)
@@ -207,11 +206,18 @@ class SegmentsStore:
         return 0
 
     def size(self) -> int:
-        """Return the bytes of all files in the directory."""
+        """Return the bytes of all files in the directory, but for what repairs kept aside."""
+        return sum(size for kept, size in self._sizes() if not kept)
+
+    def aside(self) -> int:
+        """Return the bytes of what repairs kept aside."""
+        return sum(size for kept, size in self._sizes() if kept)
+
+    def _sizes(self) -> list[tuple[bool, int]]:
         if not self.exists():
-            return 0
+            return []
         with os.scandir(self.path) as files:
-            return sum(file.stat().st_size for file in files)
+            return [(".damaged-" in file.name, file.stat().st_size) for file in files]
 
     def exists(self) -> bool:
         """Return whether there is a journal."""
@@ -269,7 +275,7 @@ class SegmentsStore:
             if self._appender is None:
                 self._appender = self._begin()
             segments = self._list()
-            newest = max(segment.newest for segment in segments) + _LATER
+            newest = max(segment.newest for segment in segments) + LATER
             self._appender.not_before = max(self._appender.not_before, newest)
             known = [segment for segment in segments if run in segment.created]
             epoch = 1 + max((segment.owners[run].epoch for segment in known if run in segment.owners), default=0)
@@ -283,7 +289,7 @@ class SegmentsStore:
         return owner
 
     def _run_id(self, run: str, known: Sequence[Segment]) -> str:
-        return str(known[0].created[run].value["id"]) if known else f"{self._id}{crc32(run.encode()):08x}"
+        return str(known[0].created[run].value["id"]) if known else new_run_id(self._id, run)
 
     def _refuse_living(self, run: str, shard: Shard) -> None:
         for segment in self._list():
@@ -327,7 +333,7 @@ class SegmentsStore:
     def _alone(self) -> Iterator[None]:
         """Let one process after the other look and claim, where the file system has locks."""
         try:
-            hold = self._hold()
+            hold = hold_claims(self.path, self.url)
         except LocksUnavailable:
             hold = None
             self.notes.append(
@@ -339,17 +345,6 @@ class SegmentsStore:
         finally:
             if hold is not None:
                 hold.release()
-
-    def _hold(self) -> Hold:
-        """Wait for the lock, which nobody has for long."""
-        end = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                return Hold(self.path / HEADER, 0, f"{self.url}, for a moment,")
-            except JournalBusy:
-                if time.monotonic() > end:
-                    raise
-            time.sleep(0.002)
 
     def _begin(self) -> Appender:
         """Create the file that this process writes to."""
@@ -383,6 +378,18 @@ class SegmentsStore:
         if self._appender is not None:
             self._appender.close()
             self._appender = None
+
+
+def hold_claims(path: Path, url: str) -> Hold:
+    """Keep everybody from claiming anything in a directory; wait for the lock, which a claim has for a moment only."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return Hold(path / HEADER, 0, f"{url}, for a moment,")
+        except JournalBusy:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.002)
 
 
 def _told_once(segment: Segment, start: Position, end: Position, first: dict[str, Segment]) -> Iterator[Entry]:

@@ -51,6 +51,7 @@ class Repair(NamedTuple):
 
     ``undone`` are (run, key) of lost conclusions that can be read: such items are worked on again. ``renewed`` runs
     lost their header: the tokens of their items are new. ``aside`` is the name of the kept original, None for a plan.
+    Of a directory ``parts`` has the same for each damaged file, by its name, and there are the names of the originals.
     """
 
     damage: list[Damage]
@@ -59,6 +60,7 @@ class Repair(NamedTuple):
     undone: list[tuple[str, str]]
     renewed: list[str]
     aside: str | None
+    parts: tuple[tuple[str, Repair], ...] = ()
 
 
 class Compacted(NamedTuple):

@@ -119,6 +119,8 @@ def _droppable(store: Store) -> int:
 
 def _aside(store: Store) -> int:
     """Return the bytes that were kept aside beside the journal's file."""
+    if hasattr(store, "aside"):
+        return int(store.aside())
     path = Path(store.url)
     if hasattr(store, "size") or not path.parent.is_dir():
         return 0

@@ -21,12 +21,15 @@ from leftoff.work.journal import SQLITE_SUFFIXES, is_server, make_store, place_t
 __all__ = ["Compacted", "Damage", "Examined", "Repair", "compact", "compare", "examine", "plan", "repair"]
 
 
+_Mend = Callable[..., Repair]
+
+
 class _Format(NamedTuple):
     """Be what one file format offers; a further format is one more line in `_format_of`."""
 
     examine: Callable[[Path, str], Examined]
-    plan: Callable[..., Repair]
-    repair: Callable[..., Repair]
+    plan: _Mend
+    repair: _Mend
     compact: Callable[..., Compacted]
 
 
@@ -76,8 +79,8 @@ def examine(place: str | os.PathLike[str]) -> Examined:
 
 def plan(place: str | os.PathLike[str], *, plausible: bool = False) -> Repair:
     """Return what `repair` would keep and lose, without writing; raise what it raises."""
-    form, path, url = _repairable(place)
-    return form.plan(path, url, plausible=plausible)
+    make_plan, _, path, url = _repairable(place)
+    return make_plan(path, url, plausible=plausible)
 
 
 def repair(place: str | os.PathLike[str], *, plausible: bool = False) -> Repair:
@@ -87,22 +90,32 @@ def repair(place: str | os.PathLike[str], *, plausible: bool = False) -> Repair:
     (SQLite). A sound journal is left alone. Killed at any instant, the old journal is there or the repaired one, and
     the original is not lost.
 
+    Of a directory each damaged file is mended so, one after the other; the sound ones stay as they are, and none of its
+    writers may live.
+
     Raises JournalBusy while another process owns a run, JournalDamaged for what cannot be repaired, UsageError for a
-    journal that is no file, and what `examine` raises.
+    journal that is no file and no directory, and what `examine` raises.
     """
-    form, path, url = _repairable(place)
-    return form.repair(path, url, plausible=plausible)
+    _, mend, path, url = _repairable(place)
+    return mend(path, url, plausible=plausible)
 
 
-def _repairable(place: str | os.PathLike[str]) -> tuple[_Format, Path, str]:
+def _repairable(place: str | os.PathLike[str]) -> tuple[_Mend, _Mend, Path, str]:
+    """Return what plans and repairs the journal at a place, its real path, and what it is called."""
     url = place_text(place)
     found = _format_of(url)
-    if found is None:
+    if found is not None:
+        return found[0].plan, found[0].repair, found[1], url
+    if url == "memory:" or "://" in url:
         raise UsageError(
             f"{url} is no file, so it cannot be kept aside and mended: restore a backup, or copy what is sound with:"
             " leftoff copy"
         )
-    return *found, url
+    from leftoff.journal.segments_repair import plan_segments, repair_segments
+
+    if not Path(url).exists():
+        raise JournalMissing(f"there is no journal {url}")
+    return plan_segments, repair_segments, Path(os.path.realpath(url)), f"{Path(url)}{os.sep}"
 
 
 def compact(place: str | os.PathLike[str], *, keep: bool = False, vacuum: bool = False) -> Compacted:
