@@ -35,6 +35,7 @@ POSTGRES: Final = "crash/test_postgres.py::"
 PASSES: Final = "work/test_passes.py::"
 EACH: Final = "work/test_each.py::"
 COPY: Final = "work/test_copy.py::"
+MEND: Final = "work/test_mend_segments.py::"
 
 _SYNCS = (
     Bug(
@@ -395,4 +396,44 @@ _ITEMS = (
     ),
 )  # fmt: skip
 
-BUGS: Final = (*_SYNCS, *_DATABASE, *_SUMS, *_OWNERS, *_ITEMS)
+_REPAIRS = (
+    Bug(
+        "what a lost entry took back of other segments comes back", "journal/segments_repair.py",
+        "            if named := directory.concluded_by(run, key, self.name):",
+        "            if named := dict[str, int]():",
+        (MEND + "test_what_a_lost_entry_took_back_elsewhere_is_not_done[later0]",
+         MEND + "test_what_a_third_took_back_of_the_redone_is_not_done"),
+    ),
+    Bug(
+        "a segment whose id is lost keeps what others took back of it", "journal/segments_repair.py",
+        "        if self.header is None:", "        if False:",
+        (MEND + "test_a_segment_without_its_id_loses_what_was_taken_back_elsewhere",),
+    ),
+    Bug(
+        "a repaired run has new tokens", "journal/segments_repair.py",
+        "created(None, new_run_id(self.header.id, run))", "created(None)",
+        (MEND + "test_a_run_keeps_its_id",),
+    ),
+    Bug(
+        "a repair calls a run back that was moved", "journal/segments_repair.py",
+        "            remains.moved = directory.moved(run)", "            pass",
+        (MEND + "test_a_run_that_was_moved_stays_so",),
+    ),
+    Bug(
+        "a repair's times may lie before those it has read", "journal/segments_repair.py",
+        "max(time.time(), *(part.newest + LATER for part in directory.parts.values()))", "time.time()",
+        (MEND + "test_what_is_added_comes_after_all_else[-3600]",),
+    ),
+    Bug(
+        "a directory is repaired while a writer lives", "journal/segments_repair.py",
+        "        _refuse_living(path, url)\n        directory", "        directory",
+        (MEND + "test_while_a_writer_lives_nothing_is_changed[another file]",),
+    ),
+    Bug(
+        "a reader believes the places of a file that was replaced", "journal/segment.py",
+        "                if inode != self._inode:", "                if False:",
+        (MEND + "test_nobody_claims_anything_meanwhile",),
+    ),
+)  # fmt: skip
+
+BUGS: Final = (*_SYNCS, *_DATABASE, *_SUMS, *_OWNERS, *_ITEMS, *_REPAIRS)

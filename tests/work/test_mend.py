@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -30,7 +31,8 @@ everywhere = pytest.mark.parametrize("place", STORED)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(PROGRAM.parents[2]))  # the program imports what makes its journals
+    both = PROGRAM.parents[2], Path(leftoff.__file__).parents[1]  # the program imports what makes its journals
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, both)))
     return tmp_path
 
 
