@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 import leftoff
-from leftoff.errors import JournalBusy, JournalDamaged, JournalMissing
+from leftoff.errors import JournalBusy, JournalDamaged, JournalMissing, JournalMoved
 from leftoff.journal.entry import Draft
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.testing.kills import ForkServer
+from leftoff.work.copy import move
 from leftoff.work.mend import compact, compare, examine, plan, repair
 from tests.contract.stores import FILES
 from tests.journal.jsonl_files import no_syncs, small_journal
@@ -276,6 +277,41 @@ def test_what_was_taken_back_at_a_damaged_place_is_not_done() -> None:
     path.write_bytes(data.replace(b'"epoch":1,"forgotten":"item-1"', b'"epoch":7,"forgotten":"item-1"', 1))
     repair("a.jsonl")
     assert "item-1" in mended.work_on("a.jsonl")
+
+
+def test_what_was_taken_back_behind_a_lost_end_of_line_is_not_done() -> None:
+    """Two lines that a damaged end of line runs together read as two entries: both are told, and repeated."""
+    mended.make("a.jsonl")
+    path = Path("a.jsonl")
+    data = path.read_bytes()
+    end = data.rindex(b"\n", 0, data.index(b'"forgotten":"item-1"'))
+    path.write_bytes(data[:end] + b" " + data[end + 1 :])
+    assert "forgotten 'item-1'" in examine("a.jsonl").damage[0].affects
+    repair("a.jsonl")
+    assert "item-1" in mended.work_on("a.jsonl")
+
+
+def test_what_stands_twice_is_kept_once() -> None:
+    """Bytes that a file holds a second time, behind what took them back, bring nothing back to life."""
+    mended.make("a.jsonl")
+    path = Path("a.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    old = next(number for number, line in enumerate(lines) if b'"first"' in line and b'"done":"item-1"' in line)
+    back = max(number for number, line in enumerate(lines) if b'"forgotten":"item-1"' in line)
+    path.write_bytes(b"".join([*lines[: back + 1], *lines[old - 1 : old + 4], *lines[back + 1 :]]))
+    assert repair("a.jsonl", plausible=True).left_out > 0
+    assert "item-1" in mended.work_on("a.jsonl")
+
+
+@pytest.mark.parametrize("place", ["a.jsonl", "a.db"])
+def test_a_repaired_journal_that_was_moved_goes_on_where_it_was_moved_to(place: str) -> None:
+    """Two journals of one run never both go on, whatever happens to the one that was left behind."""
+    mended.make(place)
+    move(place, "elsewhere.jsonl")
+    mended.harm(place)
+    assert repair(place).damage
+    with pytest.raises(JournalMoved, match=r"elsewhere\.jsonl"):
+        mended.work_on(place)
 
 
 def test_whatever_is_flipped_a_repair_makes_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

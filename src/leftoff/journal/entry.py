@@ -124,7 +124,12 @@ def open_mark(open_items: dict[str, Tries]) -> Draft:
 
 def moved_to(owner: Entry | None) -> str | None:
     """Return where a run goes on, given its newest `owner` entry; None if it goes on here."""
-    place = owner.value.get("moved") if owner is not None and isinstance(owner.value, dict) else None
+    return moved_by(owner.value) if owner is not None else None
+
+
+def moved_by(value: Any) -> str | None:
+    """Return where a run goes on, given the value of its newest `owner` entry; None if it goes on here."""
+    place = value.get("moved") if isinstance(value, dict) else None
     return place if isinstance(place, str) else None
 
 

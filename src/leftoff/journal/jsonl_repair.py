@@ -39,6 +39,7 @@ class Survey:
         self.header: bytes | None = None
         self.runs: dict[str, Remains] = {}
         self.kept = self.left_out = self.seq = 0
+        self._last = 0  # the seq of the newest entry that is kept; what stands twice is kept once
         self._fd = fd
 
     def commits(self, url: str) -> Iterator[list[tuple[int, bytes]]]:
@@ -48,7 +49,8 @@ class Survey:
             self.seq = max(self.seq, line.last_seq)
             if line.number == 1:
                 self._take_header(line)
-            elif line.grade in self.grades:
+            elif line.grade in self.grades and line.seq > self._last:
+                self._last = line.last_seq
                 commit.append(self._take(line, url))
                 if not _more(line):
                     yield commit

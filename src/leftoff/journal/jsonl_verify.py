@@ -49,6 +49,7 @@ _TEXT: Final = rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"'
 _NAMES: Final = re.compile(
     rb'"run":(' + _TEXT + rb'),"epoch":\d+,"([a-z]+)":(' + _TEXT + rb')(?:.*,"started":(' + _TEXT + rb"))?", re.DOTALL
 )
+_NAMES_BEGIN: Final = re.compile(rb'(?="run":)')  # a quote in a text has a backslash before it
 _LOOKS: Final = 5  # at a file that an owner changes while it is checked
 _DIGITS: Final = 20  # what is longer is no number of ours
 _NAMED: Final = 8  # so many keys are named, the others counted
@@ -301,16 +302,17 @@ def _lines(fd: int, size: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def names_on(data: bytes) -> Iterator[tuple[str, str, str]]:
-    """Yield (run, kind, key) of the entries that a line reads as, whatever its sum says."""
-    match = _NAMES.search(data)
-    if match is None:
-        return
-    try:
-        run, key = json.loads(match[1]), json.loads(match[3])
-        started = json.loads(match[4]) if match[4] else None
-    except ValueError:
-        return
-    kind = match[2].decode()
-    yield run, kind, key
-    if kind == "done" and started is not None:
-        yield run, "started", started
+    """Yield (run, kind, key) of the entries that a line reads as, whatever its sum says.
+
+    Where the end of a line is lost, it and the next read as one.
+    """
+    for match in filter(None, map(_NAMES.search, _NAMES_BEGIN.split(data))):
+        try:
+            run, key = json.loads(match[1]), json.loads(match[3])
+            started = json.loads(match[4]) if match[4] else None
+        except ValueError:
+            continue
+        kind = match[2].decode()
+        yield run, kind, key
+        if kind == "done" and started is not None:
+            yield run, "started", started

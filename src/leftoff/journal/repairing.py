@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING, Draft, Tries, created, fold_open, open_mark
+from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING, Draft, Tries, created, fold_open, moved_by, open_mark
 from leftoff.journal.lock import owner_value
 from leftoff.journal.store import repaired
 
@@ -35,6 +35,8 @@ class Remains:
         """Take in one entry that is kept."""
         self.has_header |= kind == "created"
         self.epoch = max(self.epoch, epoch)
+        if kind == "owner":
+            self.moved = moved_by(value)
         fold_open(self.open_items, kind, key, value)
         if kind in FATES:
             self.superseded += key in self.fates or kind in SUPERSEDING

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +38,6 @@ from leftoff.journal.store import Damage, Examined, Repair
 from leftoff.journal.sync import unreadable
 
 _SOUND: Final = Repair([], 0, 0, [], [], None)
-_NAMES_BEGIN: Final = re.compile(rb'(?="run":)')
 
 
 def plan_segments(path: Path, url: str, *, plausible: bool) -> Repair:
@@ -291,14 +289,9 @@ class _Part(Survey):
             self.voids.append((entry.run, entry.key, set(entry.value["of"])))
 
     def lose(self, line: Line) -> None:
-        """Take in a line that is not kept; where the end of a line is lost, it reads as several entries."""
+        """Take in a line that is not kept."""
         super().lose(line)
-        names = [name for piece in _NAMES_BEGIN.split(line.data) for name in names_on(piece)]
-        for run, kind, key in names:
-            if kind in FATES:
-                self._lost[run, key] = None
-                if run in self.runs:
-                    self.runs[run].lose([(kind, key)])
+        self._lost |= {(run, key): None for run, kind, key in names_on(line.data) if kind in FATES}
 
     def endings(self, aside: str) -> Iterator[list[tuple[int, bytes]]]:
         """Yield the last commit of each run."""

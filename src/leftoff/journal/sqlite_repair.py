@@ -29,7 +29,7 @@ from leftoff.journal.sqlite_held import held, many_with, transaction
 from leftoff.journal.sqlite_verify import INDEXES, check_all, examine_sqlite, fetch_with, indexed_at_the_end
 from leftoff.journal.store import Damage, Examined, Repair
 
-_FOLDED: Final = frozenset(("started", "failed", "released", "open"))  # whose values tell of open items
+_READ: Final = frozenset(("started", "failed", "released", "open", "owner"))  # values that tell of open items or moves
 
 
 def plan_sqlite(path: Path, url: str, *, plausible: bool) -> Repair:
@@ -121,7 +121,7 @@ class _Survey:
             self.runs[run].lose([])  # something is gone before it
         self._last[run] = (total, seq)
         self.kept += 1
-        self.runs[run].take(kind, key, json.loads(value) if value and kind in _FOLDED else None, epoch)
+        self.runs[run].take(kind, key, json.loads(value) if value and kind in _READ else None, epoch)
 
     def _lose(self, names: list[tuple[str, str]]) -> None:
         for remains in self.runs.values():
