@@ -427,12 +427,12 @@ _REPAIRS = (
     Bug(
         "a directory is repaired while a writer lives", "journal/segments_repair.py",
         "        _refuse_living(path, url)\n        directory", "        directory",
-        (MEND + "test_while_a_writer_lives_nothing_is_changed[another file]",),
+        ("work/test_mend_segments_refused.py::test_while_a_writer_lives_nothing_is_changed[another file]",),
     ),
     Bug(
         "a reader believes the places of a file that was replaced", "journal/segment.py",
         "                if inode != self._inode:", "                if False:",
-        (MEND + "test_nobody_claims_anything_meanwhile",),
+        ("work/test_mend_segments_refused.py::test_nobody_claims_anything_meanwhile",),
     ),
 )  # fmt: skip
 
