@@ -298,27 +298,6 @@ def test_a_plain_cursor_of_the_connection_is_refused(owner: SqliteOwner) -> None
     assert isinstance(connection.execute("SELECT 1"), Cursor)
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda c: c.close(),
-        lambda c: setattr(c, "isolation_level", "DEFERRED"),
-        lambda c: setattr(c, "autocommit", False),
-        lambda c: c.set_authorizer(None),
-        lambda c: c.backup(None),
-        lambda c: c.blobopen("paper", "title", 1),
-        lambda c: c.deserialize(b""),
-    ],
-)
-def test_ways_around_the_item_are_refused(owner: SqliteOwner, use: Any) -> None:
-    """Whatever of `sqlite3.Connection` would end, replace or bypass the item's transaction is refused in words."""
-    connection = _begin(owner)
-    _add(connection, 1)
-    with pytest.raises(UsageError):
-        use(connection)
-    owner.commit([Draft("done", "k")])
-
-
 def test_row_and_text_factories_are_the_users_alone(owner: SqliteOwner) -> None:
     """The user's row and text factories act on their rows and do not disturb the journal."""
     connection = _begin(owner)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.errors import TransactionEnded, UsageError
-from leftoff.journal.connection import Connection, Cursor
+from leftoff.errors import TransactionEnded
+from leftoff.journal.connection import Connection
 from leftoff.journal.entry import Draft
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_owner import SqliteOwner
@@ -31,13 +31,6 @@ def owner(store: SqliteStore) -> SqliteOwner:
     owner = store.own("loop")
     owner.connection.execute("CREATE TABLE paper (id INTEGER PRIMARY KEY, title TEXT UNIQUE)")
     return owner
-
-
-def test_a_cursor_of_another_connection_is_refused():
-    """Its rows would not be the item's."""
-    cursor = Cursor(sqlite3.connect(":memory:"))
-    with pytest.raises(UsageError, match=r"ask connection\.cursor\(\) for one"):
-        cursor.execute("SELECT 1")
 
 
 def test_a_scripts_last_statement_needs_no_semicolon(store, owner):
@@ -64,13 +57,22 @@ def test_a_script_that_stops_within_a_statement_says_so(store, owner, end, said)
     assert raw(store.path, "SELECT count(*) FROM paper") == [(1,)]
 
 
-def test_a_ctrl_c_while_a_statement_is_prepared_is_not_lost(store, owner, monkeypatch):
+@pytest.mark.parametrize("asked", [sqlite3.SQLITE_INSERT, sqlite3.SQLITE_READ])
+def test_a_ctrl_c_while_a_statement_is_prepared_is_not_lost(store, owner, monkeypatch, asked):
     """SQLite drops what is raised while it asks whether a statement is allowed: it is raised again behind it."""
+    refuse = Connection._refuse
+
+    def interrupted(connection, action, *names):
+        if action == asked:
+            signal.raise_signal(signal.SIGINT)
+        return refuse(connection, action, *names)
+
     owner.begin()
     with monkeypatch.context() as patch:
-        patch.setattr(Connection, "_refuse", lambda *_: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt, match="a signal came while SQLite prepared a statement"):
-            owner.connection.execute("INSERT INTO paper VALUES (1, 'a')")
+        patch.setattr(Connection, "_refuse", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            owner.connection.execute("INSERT INTO paper SELECT id, 'a' FROM paper")
+    assert str(caught.value) == "a signal came while SQLite prepared a statement"
     owner.connection.execute("INSERT INTO paper VALUES (2, 'b')")
     owner.commit([Draft("done", "k")])
     assert raw(store.path, "SELECT id FROM paper") == [(2,)]

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from leftoff.journal.entry import Draft, Entry, Tries, created, fold_open, moved_to, open_mark, to_datetime
+from leftoff.journal.entry import (
+    Draft,
+    Entry,
+    Tries,
+    check_value,
+    created,
+    fold_open,
+    moved_to,
+    open_mark,
+    to_datetime,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +65,8 @@ def test_a_run_begins_with_its_id_and_program():
     assert text.startswith('{"id":"')
     assert text.endswith('","program":"ü.py","parent":null}')
     assert created(None) != created(None)
-    assert len(text) == len(str(created("ü.py").value))
+    assert re.fullmatch(r"[0-9a-f]{16}", json.loads(text)["id"])
+    assert created(None, "ab12") == Draft("created", "", '{"id":"ab12","program":null,"parent":null}')
 
 
 @pytest.mark.parametrize(
@@ -81,6 +94,37 @@ def test_each_kind_of_entry_leaves_an_item_open_or_not(kind: str, value: Any, le
         table = dict(before)
         fold_open(table, kind, "k", value)
         assert table.get("k") == (left if before or kind != "step" else None)
+
+
+_OWNER = {"host": "h", "pid": 1, "start": "2026", "durability": "power"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("created", {"id": "ab"}), ("owner", _OWNER), ("owner", {**_OWNER, "moved": 7}), ("done", None), ("step", ["id"])],
+)
+def test_an_entry_may_say_more_than_is_relied_on(kind: str, value: Any) -> None:
+    """A later release may add to it, and what users write is theirs."""
+    check_value(kind, value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "missing"),
+    [
+        ("created", None, "id"),
+        ("created", ["id"], "id"),
+        ("created", {}, "id"),
+        ("created", {"id": 7}, "id"),
+        ("owner", "me", "host, pid, start, durability"),
+        ("owner", {**_OWNER, "pid": True}, "host, pid, start, durability"),
+        *(("owner", {**_OWNER, name: None}, "host, pid, start, durability") for name in _OWNER),
+    ],
+)
+def test_an_entry_without_what_is_relied_on_is_refused(kind: str, value: Any, missing: str) -> None:
+    """No release writes such a one, and the next owner would stumble over it."""
+    with pytest.raises(TypeError) as refused:
+        check_value(kind, value)
+    assert str(refused.value) == f"an entry {kind!r} without {missing}"
 
 
 def _owner(value: Any) -> Entry:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.errors import JournalBusy, JournalUnusable, LocksUnavailable, OwnershipLost
+from leftoff.journal import lock as module
 from leftoff.journal.lock import FileHold, Hold, holder, is_held, whoami
 
 
@@ -26,11 +27,16 @@ def test_a_slot_is_held_once_and_slots_are_apart(journal):
     """One slot refuses a second hold and names the first; another slot of the same file is free."""
     first = Hold(journal, 0, "run a")
     other = Hold(journal, 3, "run b")
-    me = whoami()
-    with pytest.raises(JournalBusy, match=rf"run a is owned by process {me['pid']} on {me['host']} since "):
+    me = json.loads(journal.with_name("run.db.lock").read_bytes()[:512])
+    assert (me["host"], me["pid"]) == (whoami()["host"], os.getpid())
+    with pytest.raises(JournalBusy) as refused:
         Hold(journal, 0, "run a")
+    assert str(refused.value) == (
+        f"run a is owned by process {me['pid']} on {me['host']} since {me['start']}; wait for it to end or stop it"
+    )
     first.release()
     first.release()
+    os.fstat(1)  # what was released twice closed nothing else
     again = Hold(journal, 0, "run a")
     again.release()
     other.release()
@@ -46,13 +52,15 @@ def test_the_locks_file_stays_and_means_nothing(journal):
         assert lock.exists()
 
 
-def test_a_hold_whose_holder_cannot_be_read_is_still_a_hold(journal):
+def test_a_hold_whose_holder_cannot_be_read_is_still_a_hold(journal, monkeypatch):
     """The text in the file is for people only: destroyed, the lock still excludes."""
+    monkeypatch.setattr(module, "_NAMING", 0.01)
     hold = Hold(journal, 0, "run a")
     for content in (b"", b"\xff" * 512, b"[1]".ljust(512)):
         journal.with_name("run.db.lock").write_bytes(content)
-        with pytest.raises(JournalBusy, match="run a is owned by another process"):
+        with pytest.raises(JournalBusy) as refused:
             Hold(journal, 0, "run a")
+        assert str(refused.value) == "run a is owned by another process; wait for it to end or stop it"
     hold.release()
 
 
@@ -72,15 +80,31 @@ def test_who_took_a_slot_this_moment_is_waited_for(journal, monkeypatch):
     monkeypatch.setattr(time, "sleep", wait)
     with pytest.raises(JournalBusy, match=rf"run a is owned by process {os.getpid()} on "):
         Hold(journal, 0, "run a")
-    assert len(waits) == 1
+    assert waits == [0.001]
     hold.release()
 
 
-@pytest.mark.parametrize("pid", [1, 1 << 80])
-def test_a_holder_that_is_not_ours_to_signal_is_named_at_once(journal, monkeypatch, pid):
-    """A process of somebody else's lives; of a number that no process can have nothing better will come."""
+def test_a_name_that_does_not_come_is_waited_for_a_second(journal, monkeypatch):
+    """Then the dead process's is told, which is better than nothing."""
     hold = Hold(journal, 0, "run a")
-    journal.with_name("run.db.lock").write_text(json.dumps({**whoami(), "pid": pid}).ljust(512))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    assert dead.wait() == 0
+    journal.with_name("run.db.lock").write_text(json.dumps({**whoami(), "pid": dead.pid}).ljust(512))
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[-1])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now[-1] + 0.25))
+    with pytest.raises(JournalBusy, match=rf"run a is owned by process {dead.pid} on "):
+        Hold(journal, 0, "run a")
+    assert now == [1000.0, 1000.25, 1000.5, 1000.75, 1001.0]
+    hold.release()
+
+
+@pytest.mark.parametrize(("pid", "host"), [(1, None), (1 << 80, None), ("one", None), (1 << 22, "elsewhere")], ids=str)
+def test_a_holder_that_is_not_ours_to_signal_is_named_at_once(journal, monkeypatch, pid, host):
+    """A process of somebody else's lives; where no process of this machine is named nothing better will come."""
+    hold = Hold(journal, 0, "run a")
+    named = {**whoami(), "pid": pid, **({"host": host} if host else {})}
+    journal.with_name("run.db.lock").write_text(json.dumps(named).ljust(512))
     kill = os.kill
 
     def refuse(pid: int, number: int) -> None:
@@ -89,7 +113,7 @@ def test_a_holder_that_is_not_ours_to_signal_is_named_at_once(journal, monkeypat
 
     monkeypatch.setattr(os, "kill", refuse)
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it was waited for"))
-    with pytest.raises(JournalBusy, match=rf"run a is owned by process {pid} on "):
+    with pytest.raises(JournalBusy, match=rf"run a is owned by process {pid} on {named['host']} since "):
         Hold(journal, 0, "run a")
     hold.release()
 
@@ -123,8 +147,11 @@ def test_a_lock_file_that_was_swapped_is_noticed(journal):
     hold = Hold(journal, 0, "x")
     hold.check()
     lock.unlink()
-    with pytest.raises(OwnershipLost, match="deleted or replaced while it was held"):
+    with pytest.raises(OwnershipLost) as lost:
         hold.check()
+    assert str(lost.value) == (
+        f"{lock} was deleted or replaced while it was held; another process may own the run: start again"
+    )
     lock.touch()
     with pytest.raises(OwnershipLost):
         hold.check()
@@ -150,14 +177,20 @@ def test_a_look_that_the_system_refuses_is_an_error_of_ours(journal):
         is_held(lock)
 
 
-def test_a_file_is_held_while_its_writer_lives(tmp_path):
-    """A file that is gone has no writer."""
+def test_a_file_is_held_while_its_writer_lives(tmp_path, monkeypatch):
+    """A file that is gone has no writer; a second writer is refused by the file's name, and the file is not written."""
     path = tmp_path / "0001.jsonl"
     assert not is_held(path)
     hold = FileHold(path)
     assert is_held(path)
+    path.write_bytes(b"an entry")
+    monkeypatch.setattr(time, "sleep", lambda seconds: path.write_bytes(json.dumps(whoami()).encode()))
+    with pytest.raises(JournalBusy, match=rf"^{path} is owned by process {os.getpid()} on "):
+        FileHold(path)
+    path.write_bytes(b"an entry")
     hold.release()
     assert not is_held(path)
+    assert path.read_bytes() == b"an entry"
 
 
 def test_a_file_system_without_locks_is_an_error(journal, monkeypatch):
@@ -168,9 +201,38 @@ def test_a_file_system_without_locks_is_an_error(journal, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "fcntl", refuse)
-        with pytest.raises(LocksUnavailable, match="No locks available"):
+        with pytest.raises(LocksUnavailable) as refused:
             Hold(journal, 0, "x")
+    assert str(refused.value) == _no_locks(journal, "No locks available")
     Hold(journal, 0, "x").release()
+
+
+def _no_locks(journal: Path, why: str) -> str:
+    return (
+        f"{journal}.lock: this file system has no working locks ({why}), so a second process could not be kept out;"
+        " keep the journal on a local disk, or in a directory with one file for each writer: progress/"
+    )
+
+
+def test_a_lock_that_a_second_holder_gets_too_is_none(journal, monkeypatch):
+    """A file system that grants whatever it is asked for is refused by what was seen."""
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "fcntl", lambda *_: b"")
+        with pytest.raises(LocksUnavailable) as refused:
+            Hold(journal, 0, "x")
+    assert str(refused.value) == _no_locks(journal, "two holders got one lock")
+    Hold(journal, 0, "x").release()
+
+
+def test_every_opening_to_lock_refuses_links(journal, monkeypatch):
+    """A link could be planted between two of them."""
+    opened = []
+    opens = os.open
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda path, flags, *mode: opened.append((path, flags)) or opens(path, flags, *mode))
+        Hold(journal, 0, "x").release()
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    assert opened == [(journal.with_name("run.db.lock"), flags)] * 2
 
 
 def test_a_planted_link_is_not_followed(journal):

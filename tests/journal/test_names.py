@@ -74,24 +74,31 @@ def test_a_directory_that_was_renamed_or_swapped_is_noticed(tmp_path):
     assert names.lost() == str(path)
 
 
-@pytest.mark.parametrize("what", ["young", "whole seconds"])
+@pytest.mark.parametrize("what", ["young", "just too young", "whole seconds"])
 def test_a_directory_whose_time_may_stay_the_same_is_not_trusted(tmp_path, monkeypatch, what):
     """Two changes within one tick of its clock have one time; some file systems keep whole seconds."""
     path = tmp_path / "one"
     path.write_text("1")
     names = Names({str(path): inode_of(path)})
     stat = os.stat
-    now = time.time_ns()
+    now = 1_700_000_000_123_456_789
+    times = {"young": now, "just too young": now - 50_000_000, "whole seconds": now // 10**9 * 10**9 - 10**11}
 
     def coarse(asked, **more):
         status = stat(asked, **more)
         if asked != str(tmp_path):
             return status
-        changed = now if what == "young" else now // 10**9 * 10**9 - 10**11
-        return os.stat_result([*status[:10]], {"st_ctime_ns": changed})
+        return os.stat_result([*status[:10]], {"st_ctime_ns": times[what]})
 
     monkeypatch.setattr(os, "stat", coarse)
     monkeypatch.setattr(time, "time_ns", lambda: now)
     assert names.lost() is None
     path.unlink()
     assert names.lost() == str(path)
+
+
+def test_a_path_without_a_file_has_the_number_that_no_file_has(tmp_path):
+    """Also where a directory on the way is missing, or is a file."""
+    (tmp_path / "one").touch()
+    assert inode_of(tmp_path / "one") == (tmp_path / "one").stat().st_ino
+    assert [inode_of(tmp_path / path) for path in ("two", "no/two", "one/two")] == [0, 0, 0]
