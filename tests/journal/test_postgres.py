@@ -16,7 +16,6 @@ from leftoff.errors import (
 )
 from leftoff.journal.entry import Draft
 from leftoff.journal.postgres_connection import refusal_of
-from leftoff.journal.store import redacted
 from tests.postgres import Server
 
 ENDING = [
@@ -152,17 +151,3 @@ def test_a_server_without_full_pages_gives_no_power(postgres: Server) -> None:
             other.execute("SELECT pg_reload_conf()")
             while other.execute("SHOW full_page_writes").fetchone() == ("off",):
                 pass
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://me:a@b@host/db", "postgresql://me@host/db"),
-        ("postgresql://me:pw@host:5432/db?sslmode=require&password=pw", "postgresql://me@host:5432/db?sslmode=require"),
-        ("postgresql://host/db", "postgresql://host/db"),
-        ("postgresql:///?password=pw&user=me", "postgresql:///?user=me"),
-    ],
-)
-def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    """What remains still leads to the same place."""
-    assert redacted(url) == shown

@@ -11,20 +11,26 @@ from leftoff.journal.store import compacted, redacted, repaired
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("postgresql://me:secret@host/db", "postgresql://me@host/db"),
-        ("postgresql://me:a:b@host:5432/db?sslmode=require", "postgresql://me@host:5432/db?sslmode=require"),
-        ("postgresql:///db?password=secret", "postgresql:///db"),
-        ("postgresql:///db?user=me&password=secret", "postgresql:///db?user=me"),
-        ("postgresql:///db?password=secret&user=me", "postgresql:///db?user=me"),
-        ("postgresql:///db?user=me&sslpassword=secret&port=1", "postgresql:///db?user=me&port=1"),
-        ("postgresql:///X", "postgresql:///X"),
-        ("postgresql:///db?port=1&", "postgresql:///db?port=1"),
-        ("run.jsonl", "run.jsonl"),
+        ("//me:secret@host/db", "//me@host/db"),
+        ("//me:a:b@c@host:5432/db?sslmode=require", "//me@host:5432/db?sslmode=require"),
+        ("//me:pw@host:5432/db?sslmode=require&password=pw", "//me@host:5432/db?sslmode=require"),
+        ("//host:5432/db", "//host:5432/db"),
+        ("///db?password=secret", "///db"),
+        ("///db?user=me&password=secret", "///db?user=me"),
+        ("///db?password=secret&user=me", "///db?user=me"),
+        ("///db?user=me&sslpassword=secret&port=1", "///db?user=me&port=1"),
+        ("///X", "///X"),
+        ("///db?port=1&", "///db?port=1"),
     ],
 )
-def test_an_address_is_shown_without_its_passwords(url: str, shown: str) -> None:
-    """Wherever they stand in it; the rest stays as it was given."""
-    assert redacted(url) == shown
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    """Wherever they stand in it; what remains still leads to the same place."""
+    assert redacted(f"postgresql:{url}") == f"postgresql:{shown}"
+
+
+def test_a_path_is_shown_as_it_is() -> None:
+    """It has no password, whatever it looks like."""
+    assert redacted("a:b@c/run.jsonl") == "a:b@c/run.jsonl"
 
 
 def test_what_replaced_an_original_names_it() -> None:
