@@ -36,6 +36,7 @@ def test_each_owner_says_who_it_is_behind_the_runs_header() -> None:
     assert store.latest("r", "owner") == store.newest("r") == entries[-1]
     assert store.latest("r", "cursor") is None
     assert store.newest("nobody") is None
+    assert [entry.seq for entry in store.entries()] == [1, 2, 3, 4, 5]
     assert store.runs() == ["other", "r"]
     assert store.torn() == 0
     assert not owners[0].pending()

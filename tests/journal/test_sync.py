@@ -88,8 +88,8 @@ def test_a_directory_without_room_for_its_names_is_a_full_journal(monkeypatch, t
 
 @pytest.fixture
 def umask() -> Iterator[None]:
-    """Let files of this process be made for the owner and the group's reading alone."""
-    before = os.umask(0o027)
+    """Let files of this process be made for the owner, and for the reading of the group."""
+    before = os.umask(0o026)
     yield
     os.umask(before)
 
