@@ -282,14 +282,9 @@ def test_a_child_without_connections_loads_nothing(monkeypatch: pytest.MonkeyPat
 def test_a_new_connection_refuses_before_its_owner_has_used_it(tmp_path: Path) -> None:
     """Its options are sqlite3's, and nobody is trusted who was not yet asked for."""
     path = tmp_path / "new.db"
-    raw(path, "CREATE TABLE paper (id)")
-    reading = Connection(f"file:{path}?mode=ro", uri=True)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reading.execute("INSERT INTO paper VALUES (1)")
-    reading.close_for_good()
-    connection = Connection(path)
+    connection = Connection(path, timeout=1.25)
     assert not connection.has_rows()
-    connection.execute("SELECT 1")
+    assert connection.execute("PRAGMA busy_timeout").fetchone() == (1250,)
     with pytest.raises(UsageError, match="is leftoff's to set"):
         connection.execute("PRAGMA journal_mode = DELETE")
     connection.close_for_good()
