@@ -170,7 +170,7 @@ def test_the_holder_of_the_write_lock_is_named_where_the_system_tells(
     unknown = HELD.format(path=path, who="another process")
     assert str(busy(path)) == unknown
     with Path(f"{path}-shm").open("wb") as shared:
-        fcntl.lockf(shared, fcntl.LOCK_EX, 3, 119)
+        fcntl.lockf(shared, fcntl.LOCK_EX, 2, 119)
         assert str(busy(path)) == HELD.format(path=path, who=f"process {os.getpid()}")
         other = tmp_path / "locks"
         other.write_bytes(b"\xff\n")
