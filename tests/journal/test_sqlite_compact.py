@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leftoff.errors import JournalBusy, JournalDamaged
+from leftoff.errors import JournalBusy, JournalDamaged, UsageError
 from leftoff.journal import sqlite_compact
 from leftoff.journal.entry import Draft
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_compact import compact_sqlite
 from leftoff.journal.sqlite_verify import examine_sqlite
-from tests.journal.sqlite_files import make, raw
+from tests.journal.sqlite_files import copy, make, observe, raw
 
 
 @pytest.fixture
@@ -58,3 +59,47 @@ def test_a_run_that_begins_meanwhile_is_not_compacted_under_its_owner(path, monk
     assert examine_sqlite(path, "a.db").damage == []
     done = compact_sqlite(path, "a.db", keep=False, vacuum=False)
     assert done.after < done.before == len(before) + 3
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_journal_without_a_run_is_not_compacted(tmp_path, begun):
+    """There is nothing to leave out, and nothing is made."""
+    path = tmp_path / "b.db"
+    if begun:
+        make(path)
+        raw(path, "DELETE FROM leftoff_entry", "DELETE FROM leftoff_run")
+    with pytest.raises(UsageError) as caught:
+        compact_sqlite(path, "the journal", keep=True, vacuum=True)
+    assert str(caught.value) == "the journal holds no run yet, so there is nothing to compact"
+    assert not list(tmp_path.glob("*.before-*"))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("vacuum", [False, True])
+def test_what_a_compaction_did_is_told(path, tmp_path, keep, vacuum):
+    """Entries and bytes before and after it, and what the original is called; only a vacuum makes the file smaller."""
+    raw(path, "CREATE TABLE bulk (body)", "INSERT INTO bulk VALUES (zeroblob(200000))", "DROP TABLE bulk")
+    before, size = entries(path), path.stat().st_size
+    copy(path, tmp_path / "original.db")
+    done = compact_sqlite(path, "a.db", keep=keep, vacuum=vacuum)
+    after = entries(path)
+    assert (done.before, done.after) == (len(before), len(after)) == (16, 11)
+    assert (done.bytes_before, done.bytes_after) == (size, path.stat().st_size)
+    assert (done.bytes_after < size) is vacuum
+    assert [row[4] for row in after[-2:]] == ["compacted", "open"]
+    assert [row[0] for row in after[-2:]] == [before[-1][0] + 1, before[-1][0] + 2]
+    assert done.aside == ("a.db.before-1" if keep else None)
+    assert [file.name for file in tmp_path.glob("*.before-*")] == ([done.aside] if keep else [])
+    if done.aside is not None:
+        assert observe(tmp_path / done.aside) == observe(tmp_path / "original.db")
+    assert examine_sqlite(path, "a.db").damage == []
+
+
+def test_bytes_in_the_log_count(path):
+    """A log that somebody keeps from being emptied is part of the journal's size before it is compacted."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("INSERT INTO paper VALUES (100, 'x')")
+    log = Path(f"{path}-wal").stat().st_size
+    size = path.stat().st_size
+    assert compact_sqlite(path, "a.db", keep=False, vacuum=False).bytes_before == size + log > size
+    other.close()

@@ -9,10 +9,12 @@ from zlib import crc32
 import pytest
 
 from leftoff.errors import JournalDamaged
+from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.rows import entry_sum
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_repair import plan_sqlite, repair_sqlite
 from leftoff.journal.sqlite_verify import examine_sqlite
+from leftoff.journal.store import Repair
 from tests.journal.sqlite_files import make, make_killed, raw
 
 FRAME = 24 + 4096
@@ -211,3 +213,121 @@ def test_commits_lost_with_the_log_are_done_again(tmp_path):
     store = SqliteStore(path)
     assert store.open_items("loop") == {}
     store.close()
+
+
+# -- what is told, and what is there afterwards ----------------------------------------------------------------------
+
+NOTHING = Repair([], 0, 0, [], [], None)
+
+
+def test_a_sound_journal_is_left_alone(path):
+    """Neither a plan nor a repair finds anything to keep aside, to count or to change."""
+    before = path.read_bytes()
+    assert (plan(path), repair(path)) == (NOTHING, NOTHING)
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*.damaged-*"))
+
+
+def two_runs(path: Path) -> None:
+    """Let a second run be worked on behind the first, with an item in hand and one that failed."""
+    store = SqliteStore(path)
+    owner = store.own("second")
+    owner.commit([Draft("started", "x"), Draft("done", "x", '"v"'), Draft("started", "y", '{"errors":2}')])
+    owner.commit([Draft("forgotten", "x"), Draft("started", "z")])
+    store.close()
+
+
+def test_a_lost_conclusion_is_told_and_everything_else_is_kept(path):
+    """The item that it was about is undone; every other entry stays as it is, and new ones follow all of them."""
+    two_runs(path)
+    before = {row[0]: row[1:8] for row in raw(path, "SELECT * FROM leftoff_entry")}
+    header = raw(path, "SELECT format, id, created FROM leftoff_journal")
+    raw(path, "UPDATE leftoff_entry SET value = '{\"n\":7}' WHERE kind = 'done' AND key = 'k1'")
+    (lost,) = [seq for seq, row in before.items() if row[3:5] == ("done", "k1")]
+    found = examine_sqlite(path, "a.db").damage
+    done = repair(path)
+    assert done.undone[0] == ("loop", "k1")
+    assert done._replace(undone=[]) == Repair(found, len(before) - 1, 0, [], [], "a.db.damaged-1")
+    assert raw(path, "SELECT format, id, created FROM leftoff_journal") == header
+    after = {row[0]: row[1:8] for row in raw(path, "SELECT * FROM leftoff_entry")}
+    del before[lost]
+    assert {seq: after.pop(seq) for seq in before} == before
+    newest = max(before)
+    assert list(after) == list(range(newest + 1, newest + 7))
+    assert [(row[0], row[1], row[3], row[4]) for row in after.values()] == [
+        (1, 2, "owner", ""), (1, 2, "repaired", ""), (1, 2, "open", ""),
+        (2, 2, "owner", ""), (2, 2, "repaired", ""), (2, 2, "open", ""),
+    ]  # fmt: skip
+    assert {row[5] for row in after.values() if row[3] == "repaired"} == {'{"aside":"a.db.damaged-1"}'}
+    rows = "SELECT run, name, epoch, seq, mark, done, dead, superseded FROM leftoff_run ORDER BY run"
+    assert raw(path, rows) == [
+        (1, "loop", 2, newest + 3, newest + 3, 3, 2, 0), (2, "second", 2, newest + 6, newest + 6, 0, 0, 1)
+    ]  # fmt: skip
+    assert fates(path) == (["k2", "k3", "k5"], DEAD)
+    assert plan(path) == NOTHING
+
+
+def test_a_run_whose_chain_is_whole_loses_no_crash(path):
+    """Where only a number in a run's row changed, what was in hand is still in hand, with its tries."""
+    two_runs(path)
+    raw(path, "UPDATE leftoff_run SET done = done + 1")
+    assert repair(path).undone == []
+    store = SqliteStore(path)
+    assert store.open_items("loop") == {"in hand": Tries(1, 0, True)}
+    assert store.open_items("second") == {"y": Tries(2, 0, True), "z": Tries(0, 0, True)}
+    store.close()
+
+
+@pytest.mark.parametrize("which", ["= 5", "= (SELECT max(seq) FROM leftoff_entry WHERE run = 1)"])
+def test_an_entry_that_is_gone_costs_only_its_own_run(path, which):
+    """Behind the gap what had been in hand there counts as given back; the other run goes on as it was."""
+    two_runs(path)
+    raw(path, f"DELETE FROM leftoff_entry WHERE seq {which}")
+    done = repair(path)
+    assert done.aside == "a.db.damaged-1"
+    assert (done.undone, done.renewed) == ([], [])
+    store = SqliteStore(path)
+    assert store.open_items("second") == {"y": Tries(2, 0, True), "z": Tries(0, 0, True)}
+    newest = [raw(path, f"SELECT max(seq) FROM leftoff_entry WHERE run = {run} AND kind = 'owner'") for run in (1, 2)]
+    assert newest[0][0][0] < newest[1][0][0]
+    store.close()
+
+
+def test_a_first_entry_that_is_gone_counts_as_a_gap(path):
+    """What had been in hand before the first entry that is left cannot be told; what follows it can."""
+    raw(path, "DELETE FROM leftoff_entry WHERE seq <= 2")
+    done = repair(path)
+    assert (done.kept, done.renewed) == (14, ["loop"])
+    store = SqliteStore(path)
+    assert store.open_items("loop") == {"in hand": Tries(1, 0, True)}
+    (header,) = [entry for entry in store.entries() if entry.kind == "created"]
+    assert header.value["program"] is None
+    store.close()
+
+
+def test_numbers_that_were_given_once_are_not_given_again(path):
+    """The head that a run's row tells of counts, though the entry itself is gone."""
+    two_runs(path)
+    head = raw(path, "SELECT max(seq) FROM leftoff_entry")[0][0]
+    raw(path, f"DELETE FROM leftoff_entry WHERE seq > {head - 2}")
+    repair(path)
+    assert raw(path, f"SELECT min(seq) FROM leftoff_entry WHERE seq > {head - 2}") == [(head + 1,)]
+    assert fates(path) == (DONE, DEAD)
+
+
+def test_a_header_that_is_gone_is_made_anew(path):
+    """Its id is a new one, and when the journal was made is not made up."""
+    raw(path, "DELETE FROM leftoff_journal")
+    repair(path, plausible=True)
+    ((version, journal_id, created, _),) = raw(path, "SELECT * FROM leftoff_journal")
+    assert (version, len(journal_id), created) == (1, 16, "")
+    assert fates(path) == (DONE, DEAD)
+
+
+def test_a_schema_that_is_odd_in_two_places_is_told_with_both(path):
+    """An index that is gone is made again; a table that is gone, or one that is somebody's, is not repaired."""
+    raw(path, "DROP INDEX leftoff_fate")
+    assert repair(path).aside == "a.db.damaged-1"
+    assert fates(path) == (DONE, DEAD)
+    raw(path, "CREATE INDEX mine ON leftoff_run (epoch)", "DROP TABLE leftoff_journal")
+    refused(path, r"\(mine, leftoff_journal\), and that is not repaired; nothing was changed\.")
