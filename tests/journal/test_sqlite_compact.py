@@ -13,6 +13,7 @@ from leftoff.journal import sqlite_compact
 from leftoff.journal.entry import Draft
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_compact import compact_sqlite
+from leftoff.journal.sqlite_held import held
 from leftoff.journal.sqlite_verify import examine_sqlite
 from tests.journal.sqlite_files import copy, make, observe, raw
 
@@ -103,3 +104,18 @@ def test_bytes_in_the_log_count(path):
     size = path.stat().st_size
     assert compact_sqlite(path, "a.db", keep=False, vacuum=False).bytes_before == size + log > size
     other.close()
+
+
+def test_only_runs_that_can_be_are_held(path):
+    """Each run that a row or an entry tells of is held; a number that no run of ours has is not asked for a lock."""
+    store = SqliteStore(path)
+    store.own("second").commit([Draft("started", "k")])
+    store.close()
+    more = "INSERT INTO leftoff_entry SELECT {}, {}, 1, at, kind, key, value, 0, 0, 0 FROM leftoff_entry WHERE seq = 1"
+    raw(path, more.format(100, 0), more.format(101, -1), more.format(102, "'x'"), more.format(103, 7))
+    with held(path, "a.db") as runs:
+        assert runs == [1, 2, 7]
+        with pytest.raises(JournalBusy, match=r"^run 1 of a\.db is owned by process "), held(path, "a.db"):
+            pass
+    with held(path, "a.db") as runs:
+        assert runs == [1, 2, 7]
