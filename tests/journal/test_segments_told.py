@@ -27,9 +27,9 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 def both(folder: Path, *keys: str) -> None:
     """Let two writers that do not see each other do the same items."""
     one, two = SegmentsStore(folder), SegmentsStore(folder)
-    for owner in [one.own("r"), two.own("r")]:
+    for name, owner in [("one", one.own("r")), ("two", two.own("r"))]:
         for key in keys:
-            owner.commit([done(key)])
+            owner.commit([done(key, name)])
     one.close()
     two.close()
 
@@ -169,6 +169,18 @@ def test_what_is_taken_back_is_taken_back_in_every_file(folder: Path, no_locks: 
     reader.close()
 
 
+def test_what_a_writer_says_of_another_run_keeps_nothing_alive(folder: Path, no_locks: None) -> None:
+    """A conclusion that was taken back does not hold again as the same key is worked on in another run of its file."""
+    one, two = SegmentsStore(folder), SegmentsStore(folder)
+    one.own("r").commit([done("a")])
+    two.own("r").commit([Draft("forgotten", "a")])
+    one.own("s").commit([done("a")])
+    reader = SegmentsStore(folder)
+    assert (list(reader.keys("r", "done")), list(reader.keys("s", "done"))) == ([], ["a"])
+    for store in (one, two, reader):
+        store.close()
+
+
 def test_an_item_counts_a_crash_only_where_its_writer_died_with_it(folder: Path) -> None:
     """What failed or was given back keeps its tries; a reader sees them as they were written."""
     write(folder, started("begun"), started("failed"), Draft("failed", "failed", '{"tries":{"errors":2}}'))
@@ -185,11 +197,12 @@ def test_an_item_counts_a_crash_only_where_its_writer_died_with_it(folder: Path)
 
 @pytest.mark.parametrize(("count", "more"), [(1, ""), (2, ""), (5, ""), (6, " and 1 more"), (8, " and 3 more")])
 def test_what_was_done_twice_is_told_by_five_names(folder: Path, no_locks: None, count: int, more: str) -> None:
-    """Who goes on is told at most five of the keys, and how many more there are."""
+    """Who goes on is told at most five of the keys, and how many more there are; the later writer's values count."""
     keys = [f"k{number}" for number in range(count)]
     both(folder, *keys)
     store = SegmentsStore(folder)
     assert sorted(store.doubles("r")) == keys
+    assert store.values("r", keys) == ["two"] * count
     store.own("r")
     told = [repr(key) for key in store.doubles("r")[:5]]
     assert store.notes[-1] == f"{folder}/: two writers both did {', '.join(told)}{more} of the run 'r'"
