@@ -125,6 +125,14 @@ def test_what_lies_behind_a_page_that_changed_is_counted(tmp_path: Path, log: by
             assert found.torn == (dropped < 2)
 
 
+def test_a_commit_of_a_database_of_one_page_counts(tmp_path: Path, log: bytes) -> None:
+    """A commit is told by its frame's count of pages, and one is a count."""
+    first, *_, last = ends(log)
+    single = resum(change(log, starts(log)[last] + 4, struct.pack(">I", 1)))
+    assert tail(tmp_path, flip(single, starts(log)[last] + 24)) == Tail(last, 1, False)
+    assert tail(tmp_path, flip(single, starts(log)[first] + 24)) == Tail(first, len(ends(log)), False)
+
+
 def test_a_number_or_sum_of_a_frame_that_changed_is_found(tmp_path: Path, log: bytes) -> None:
     """Any byte of a frame's page number or checksum counts; the salts of the others still tell what they are."""
     number = ends(log)[1]
