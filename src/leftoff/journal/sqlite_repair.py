@@ -117,8 +117,8 @@ class _Survey:
             self.lost.append(seq)
             self._lose([(str(kind), str(key))])
             return
-        if prev != self._last[run][0] and (self._last[run][1] or prev != self.rows.salt):
-            self.runs[run].lose([])  # something is gone before it
+        if prev != self._last[run][0]:
+            self.runs[run].lose([])  # something is gone before it; of the first one kept nothing was in hand yet
         self._last[run] = (total, seq)
         self.kept += 1
         self.runs[run].take(kind, key, json.loads(value) if value and kind in _READ else None, epoch)
