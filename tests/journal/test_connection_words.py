@@ -316,6 +316,19 @@ def test_a_triggers_own_words_are_the_users(owner: SqliteOwner) -> None:
         owner.connection.execute("DELETE FROM paper")
 
 
+def test_a_refusal_is_that_of_its_own_statement(owner: SqliteOwner) -> None:
+    """What a cursor of the user's own making was refused is not said of the next statement that fails, theirs or ours."""
+    for _ in range(2):
+        with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+            sqlite3.Cursor(owner.connection).execute("SELECT 1")
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        owner.connection.execute("INSERT INTO paper VALUES (1, 'again')")
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        sqlite3.Cursor(owner.connection).execute("SELECT 1")
+    with pytest.raises(sqlite3.OperationalError, match="no such table: nowhere"):
+        owner.connection.own("SELECT * FROM nowhere")
+
+
 def test_a_backup_takes_sqlite3s_options(owner: SqliteOwner) -> None:
     """Its pages and progress are told as `sqlite3.Connection.backup` tells them."""
     told: list[tuple[int, int, int]] = []

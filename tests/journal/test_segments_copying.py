@@ -11,7 +11,7 @@ from leftoff.errors import UsageError
 from leftoff.journal.copying import built_aside
 from leftoff.journal.entry import Entry
 from leftoff.journal.segments_copying import appearing_directory, ascending
-from leftoff.journal.segments_header import read_id
+from leftoff.journal.segments_header import read_header
 
 NOON = datetime(2026, 7, 2, 12, tzinfo=timezone.utc)
 
@@ -36,7 +36,7 @@ def test_a_copy_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert {file.name for file in path.iterdir()} == {"journal.json", segment.name}
     assert path.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o600}
-    assert len(read_id(path / "journal.json")) == 16
+    assert len(read_header(path / "journal.json")[0]) == 16
     assert segment.name.endswith(".jsonl")
     with pytest.raises(UsageError) as caught, appearing_directory(path):
         pass

@@ -18,7 +18,7 @@ from leftoff.errors import JournalBusy, JournalClosed, JournalDamaged, JournalTo
 from leftoff.journal import segments, segments_header
 from leftoff.journal.lock import Hold
 from leftoff.journal.segments import SegmentsStore
-from leftoff.journal.segments_header import make_header, new_name, read_id
+from leftoff.journal.segments_header import make_header, new_name, read_header
 from leftoff.journal.shard import Shard
 from tests.contract.drafts import dead, done, started
 from tests.journal.segments_files import files, lock_nobody_out, write
@@ -71,17 +71,19 @@ def test_a_header_says_what_it_is_and_is_believed_whole_only(tmp_path: Path, mon
         data,
     )
     assert found is not None
-    assert read_id(path) == found[1].decode()
+    assert read_header(path)[0] == found[1].decode()
     assert int(found[2], 16) == crc32(data[: data.index(b'"sum":"') + 7])
     for at in range(len(data)):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         if data[at : at + 1] != b"1" or at != data.index(b'"format":') + 9:
-            assert said(JournalDamaged, read_id, path) == f"{path} is not what was written; restore a copy of the file"
+            assert (
+                said(JournalDamaged, read_header, path) == f"{path} is not what was written; restore a copy of the file"
+            )
     for cut in (0, len(data) - 1):
         path.write_bytes(data[:cut])
-        assert said(JournalDamaged, read_id, path) == f"{path} is not what was written; restore a copy of the file"
+        assert said(JournalDamaged, read_header, path) == f"{path} is not what was written; restore a copy of the file"
     path.write_bytes(data.replace(b'"format":1', b'"format":12'))
-    assert said(JournalTooNew, read_id, path) == (
+    assert said(JournalTooNew, read_header, path) == (
         f"{path} was written in format 12; this release reads up to 1: upgrade leftoff. The directory is untouched"
     )
     path.write_bytes(data)
@@ -179,7 +181,7 @@ def test_a_claim_says_whose_the_keys_are(
     store = SegmentsStore(folder, durability)
     assert store.own("r", "program.py", shard).epoch == 1
     created, owner = store.entries("r")
-    journal_id = read_id(folder / "journal.json")
+    journal_id = read_header(folder / "journal.json")[0]
     assert (created.kind, created.key, created.value) == (
         "created", "", {"id": f"{journal_id}{crc32(b'r'):08x}", "program": "program.py", "parent": None}
     )  # fmt: skip

@@ -162,6 +162,12 @@ def test_damage_on_a_full_disk_is_damage(tmp_path: Path, monkeypatch: pytest.Mon
     assert type(translate(sqlite3.DatabaseError("database disk image is malformed"), tmp_path)) is JournalDamaged
 
 
+def test_an_error_of_a_journal_whose_folder_is_gone_is_one_of_ours(tmp_path: Path) -> None:
+    """Whether a disk is full is asked of a folder that is there."""
+    found = translate(sqlite3.OperationalError("disk I/O error"), tmp_path / "gone" / "a.db")
+    assert type(found) is JournalUnusable
+
+
 def test_the_holder_of_the_write_lock_is_named_where_the_system_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,7 +246,7 @@ def test_a_lost_conclusion_is_told_and_everything_else_is_kept(path):
     (lost,) = [seq for seq, row in before.items() if row[3:5] == ("done", "k1")]
     found = examine_sqlite(path, "a.db").damage
     done = repair(path)
-    assert done.undone[0] == ("loop", "k1")
+    assert done.undone == [("loop", "k1")]
     assert done._replace(undone=[]) == Repair(found, len(before) - 1, 0, [], [], "a.db.damaged-1")
     assert raw(path, "SELECT format, id, created FROM leftoff_journal") == header
     after = {row[0]: row[1:8] for row in raw(path, "SELECT * FROM leftoff_entry")}

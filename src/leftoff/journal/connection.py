@@ -140,6 +140,7 @@ class Connection(Guarded):
         try:
             return execute(sql, given)
         except sqlite3.DatabaseError as error:
+            self._refusal = None  # of an earlier statement, by a cursor that did not ask: what is ours is not refused
             self.explain(error)
             raise
         finally:
@@ -214,7 +215,7 @@ class Connection(Guarded):
         self.check()
         if self.in_item and not self.opened:
             self._open()
-        before, self._let_in = self._let_in, True
+        before, self._let_in, self._refusal = self._let_in, True, None
         return before
 
     def dismiss(self, before: bool) -> None:

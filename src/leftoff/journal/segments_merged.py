@@ -49,7 +49,7 @@ class Merged(Index):
 
     def _add(self, number: int, index: SegmentIndex) -> None:
         base, fates = self.concluded, index.fates
-        for key in fates.keys() & self.fates.keys():
+        for key in sorted(fates.keys() & self.fates.keys()):
             known = self.fates[key]
             if known > 0 and fates[key] > 0:
                 self.doubles.append(key)

@@ -144,7 +144,7 @@ SQLITE: Final = Dialect(
 
 
 def _is_full(path: Path) -> bool:
-    return os.name == "posix" and os.statvfs(path.parent).f_bavail == 0
+    return os.name == "posix" and path.parent.exists() and os.statvfs(path.parent).f_bavail == 0
 
 
 def _is_allowed(path: Path) -> bool:

@@ -112,10 +112,10 @@ class _Survey:
 
     def _take(self, row: tuple[Any, ...]) -> None:
         seq, run, epoch, _, kind, key, value, _, prev, total = row
-        fits = entry_fits(row) and self._check.value_fits(row)
-        if not fits or run not in self.runs:
+        certain = run in self.runs and entry_fits(row)
+        if not (certain and self._check.value_fits(row)):
             self.lost.append(seq)
-            self._lose([(str(kind), str(key))])
+            self._lose([(str(kind), str(key))], run if certain else None)
             return
         if prev != self._last[run][0]:
             self.runs[run].lose([])  # something is gone before it; of the first one kept nothing was in hand yet
@@ -123,9 +123,11 @@ class _Survey:
         self.kept += 1
         self.runs[run].take(kind, key, json.loads(value) if value and kind in _READ else None, epoch)
 
-    def _lose(self, names: list[tuple[str, str]]) -> None:
-        for remains in self.runs.values():
-            remains.lose(names)
+    def _lose(self, names: list[tuple[str, str]], of: int | None = None) -> None:
+        """Tell the run of lost entries, or every run where that is not certain."""
+        for run, remains in self.runs.items():
+            if of in (None, run):
+                remains.lose(names)
 
     def names(self, *, plausible: bool) -> dict[int, str]:
         """Return the names of the runs. Raise `JournalDamaged` for one that nothing but its own bytes tells."""
