@@ -317,7 +317,7 @@ def test_a_triggers_own_words_are_the_users(owner: SqliteOwner) -> None:
 
 
 def test_a_refusal_is_that_of_its_own_statement(owner: SqliteOwner) -> None:
-    """What a cursor of the user's own making was refused is not said of the next statement that fails, theirs or ours."""
+    """What a cursor of their own making was refused is not said of the next statement that fails, theirs or ours."""
     for _ in range(2):
         with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
             sqlite3.Cursor(owner.connection).execute("SELECT 1")
