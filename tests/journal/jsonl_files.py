@@ -70,3 +70,21 @@ def line(
 
 def commits_of(ends: list[int]) -> list[tuple[int, int]]:
     return list(pairwise([len(HEADER), *ends]))
+
+
+def built(*commits: list[str], header: bytes = HEADER, synced: bool = False) -> bytes:
+    """Make a journal of commits, each given by what its lines say from the kind on; the rest is as a writer has it.
+
+    A text that begins with ``"run"`` names run and epoch itself; ``synced``: each line says that the header was synced.
+    """
+    data, seq = header, 1
+    for commit in commits:
+        begin = len(data)
+        for number, rest in enumerate(commit):
+            of = rest if rest.startswith('"run"') else f'"run":"r","epoch":1,{rest}'
+            lead = f'{{"seq":{seq},"commit":{begin},' + (f'"synced":{len(header)},' if synced else "")
+            more = ',"more":1' if number < len(commit) - 1 else ""
+            body = f'{lead}"at":"2026-11-23T22:20:01.207Z",{of}{more},"sum":"'.encode()
+            data += body + b'%08x"}\n' % crc32(data + body)
+            seq += 2 if '"done"' in rest and '"started"' in rest else 1
+    return data
