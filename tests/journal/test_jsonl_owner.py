@@ -131,7 +131,8 @@ def test_a_mark_comes_with_the_commit_that_finds_it_due(path: Path, monkeypatch:
         [started("c", '{"crashes":1}'), Draft("failed", "b", '{"tries":{"errors":2}}'), started("d")],  # due
         [done("x")],
         [done("d"), started("e")],
-        [done("y"), done("z")],
+        [done("y")],
+        [done("z")],
         [Draft("failed", "e", '{"tries":{"errors":1}}'), done("c")],  # due
     ):
         owner.commit(commit)

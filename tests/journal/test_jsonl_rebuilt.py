@@ -67,7 +67,6 @@ def put(path: Path, data: bytes) -> list[Row]:
     return rows(path)
 
 
-ENDING = [("owner", {**whoami(), "durability": "power"}), ("repaired", {"aside": "a.jsonl.damaged-1"})]
 B = {"errors": 1, "crashes": 2, "begun": 0}
 
 
@@ -91,13 +90,14 @@ def test_a_repair_keeps_each_entry_that_fits_and_ends_each_run(path: Path) -> No
     assert repair_jsonl(path, "url", plausible=False) == plan._replace(aside="a.jsonl.damaged-1")
     found = rows(path)
     assert found[:18] == [row for row in whole if row[0] != 11]
+    ending = [("owner", {**whoami(), "durability": "power"}), ("repaired", {"aside": "a.jsonl.damaged-1"})]
     waiting = {"e": {"errors": 0, "crashes": 0, "begun": 1}}
     assert found[18:] == [
         (20 + number, run, kind, "", value, epoch)
         for number, (run, epoch, (kind, value)) in enumerate(
             [
-                *(("r", 2, row) for row in (*ENDING, ("open", {"b": B, **waiting}))),
-                *(("ü", 5, row) for row in (*ENDING, ("open", {}))),
+                *(("r", 2, row) for row in (*ending, ("open", {"b": B, **waiting}))),
+                *(("ü", 5, row) for row in (*ending, ("open", {}))),
             ]
         )
     ]
