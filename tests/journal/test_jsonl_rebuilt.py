@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import pytest
 
-from leftoff.errors import JournalBusy, JournalError, JournalFull, JournalReadOnly, JournalUnusable, UsageError
+from leftoff.errors import JournalBusy, UsageError
 from leftoff.journal import jsonl_write
 from leftoff.journal.copying import appearing, write_jsonl, write_sqlite
 from leftoff.journal.entry import Tries
@@ -24,7 +21,6 @@ from leftoff.journal.jsonl_repair import plan_jsonl, repair_jsonl
 from leftoff.journal.jsonl_verify import examine_jsonl
 from leftoff.journal.jsonl_write import JsonlWriter, entry_text
 from leftoff.journal.lock import Hold, whoami
-from leftoff.journal.rebuilding import free_name, keep_original, rebuilding
 from leftoff.journal.repairing import Remains
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.store import Compacted, Repair
@@ -229,6 +225,19 @@ def test_a_compaction_keeps_the_newest_of_everything_with_its_number(path: Path,
     assert compact_jsonl(path, "url", keep=False)[:2] == (14, 14)
 
 
+def test_a_compaction_of_one_run_leaves_out_what_takes_nothing_back(path: Path) -> None:
+    """An item that was forgotten before it was ever done leaves nothing, and the one run is ended."""
+    put(path, built([CREATED, OWNER], ['"forgotten":"nowhere"'], ['"done":"a"']))
+    assert compact_jsonl(path, "url", keep=False)[:2] == (4, 5)
+    assert [row[:4:2] for row in rows(path)] == [
+        (1, "created"),
+        (2, "owner"),
+        (4, "done"),
+        (5, "compacted"),
+        (6, "open"),
+    ]
+
+
 @pytest.mark.parametrize("content", [b"", HEADER])
 def test_without_a_run_there_is_nothing_to_compact(path: Path, content: bytes) -> None:
     """That is told with the url, and the file stays."""
@@ -333,67 +342,3 @@ def test_where_something_is_already_no_copy_appears(path: Path, side: str) -> No
         f"{path}{side} exists; a copy is made under a new name only: name another, or move it away"
     )
     assert [file.name for file in path.parent.iterdir()] == [there.name]
-
-
-def failures() -> Iterator[Any]:
-    yield OSError(errno.ENOSPC, "No space left"), JournalFull
-    yield PermissionError(errno.EACCES, "Permission denied"), JournalReadOnly
-    yield OSError(errno.EIO, "I/O error"), JournalUnusable
-    yield UsageError("of ours"), UsageError
-    yield KeyboardInterrupt(), KeyboardInterrupt
-
-
-@pytest.mark.parametrize(("error", "kind"), list(failures()))
-def test_what_is_rebuilt_and_fails_leaves_the_old_file(path: Path, error: BaseException, kind: type) -> None:
-    """Errors of the system become ours, others stay what they are; what was begun is removed."""
-    path.write_bytes(b"old")
-    Path(f"{path}.rebuilding").write_bytes(b"of a killed attempt")
-    with pytest.raises(kind) as raised, rebuilding(path) as temporary:
-        assert (temporary.name, temporary.read_bytes()) == ("a.jsonl.rebuilding", b"")
-        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
-        raise error
-    assert (raised.value is error) == (not isinstance(error, OSError) or isinstance(error, JournalError))
-    assert [(file.name, file.read_bytes()) for file in path.parent.iterdir()] == [("a.jsonl", b"old")]
-
-
-def test_an_original_is_kept_under_the_first_free_name_and_not_twice(path: Path) -> None:
-    """What was kept of other bytes stays; the same bytes, with the same log beside them or none, are there already."""
-    log = Path(f"{path}-wal")
-    names = []
-    two = b"2"
-    for content, beside in [
-        (b"1", None), (two, None), (two, None), (two, b"log"), (two, b"LOG"), (two, b"log"), (b"1", None),
-    ]:  # fmt: skip
-        path.write_bytes(content)
-        log.unlink(missing_ok=True)
-        if beside is not None:
-            log.write_bytes(beside)
-        names.append(keep_original(path, "kept").name.rpartition("-")[2])
-        aside = path.with_name(f"a.jsonl.kept-{names[-1]}")
-        os.utime(aside, (1, 1))
-        os.utime(path, (1, 1))
-        assert aside.read_bytes() == content
-        assert Path(f"{aside}-wal").exists() == (beside is not None)
-        assert stat.S_IMODE(aside.stat().st_mode) == 0o600
-    assert names == ["1", "2", "2", "3", "4", "3", "1"]
-    assert free_name(path, "kept").name == "a.jsonl.kept-5"
-    assert free_name(path, "other").name == "a.jsonl.other-1"
-
-
-def test_bytes_are_compared_and_not_times(path: Path) -> None:
-    """A file of the same length and time that holds something else is another original."""
-    path.write_bytes(b"one")
-    first = keep_original(path, "kept")
-    path.write_bytes(b"two")
-    for file in (path, first):
-        os.utime(file, (1, 1))
-    assert keep_original(path, "kept").name == "a.jsonl.kept-2"
-    assert (first.read_bytes(), path.with_name("a.jsonl.kept-2").read_bytes()) == (b"one", b"two")
-
-
-def test_a_log_that_was_kept_alone_is_kept_anew(path: Path) -> None:
-    """An attempt that was interrupted before it came to the file itself has kept nothing yet."""
-    path.write_bytes(b"new")
-    Path(f"{path}.kept-1-wal").write_bytes(b"of an interrupted attempt")
-    assert keep_original(path, "kept").name == "a.jsonl.kept-1"
-    assert not Path(f"{path}.kept-1-wal").exists()
