@@ -82,3 +82,4 @@ def test_a_log_that_was_kept_alone_is_kept_anew(path: Path) -> None:
     Path(f"{path}.kept-1-wal").write_bytes(b"of an interrupted attempt")
     assert keep_original(path, "kept").name == "a.jsonl.kept-1"
     assert not Path(f"{path}.kept-1-wal").exists()
+    assert free_name(path, "kept").name == "a.jsonl.kept-2"
