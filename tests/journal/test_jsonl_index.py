@@ -12,6 +12,7 @@ from leftoff.errors import JournalClosed, JournalReadOnly, JournalUnusable
 from leftoff.journal import jsonl, jsonl_index, jsonl_scan
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.jsonl import JsonlStore
+from leftoff.journal.jsonl_index import Index
 from leftoff.journal.jsonl_scan import HEADER_LENGTH
 from leftoff.journal.lock import whoami
 from leftoff.journal.store import Damage
@@ -263,3 +264,25 @@ def test_a_run_that_is_taken_over_again_knows_its_last_mark(path: Path, monkeypa
             assert again.open_items(run) == {'"open":"",': begun, "lasting": Tries(0, 1, begun=True), "last": begun}
             assert list(again.keys(run, "done")) == ["0", "1", "2", "3"]
         again.close()
+
+
+def test_each_entry_of_a_fate_is_counted_by_what_was_there_before() -> None:
+    """Done and dead are numbered on; a second conclusion replaces the first, and nothing is counted twice."""
+    index = Index("r")
+    for kind, key, mark, dead in [
+        ("dead", "a", -1, 1),
+        ("dead", "b", -2, 2),
+        ("dead", "c", -3, 3),
+        ("dead", "a", -4, 3),  # again
+        ("done", "a", 5, 2),
+        ("done", "d", 6, 2),
+        ("done", "d", 7, 2),
+        ("dead", "d", -8, 3),
+        ("forgotten", "nowhere", 0, 3),
+        ("retried", "b", 0, 2),
+        ("forgotten", "a", 0, 2),  # was done
+        ("retried", "b", 0, 2),  # is none any more
+    ]:
+        assert (index.conclude(kind, key), index.dead) == (mark, dead)
+    assert index.fates == {"c": -3, "d": -8}
+    assert index.concluded == 8
