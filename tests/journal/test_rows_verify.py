@@ -9,7 +9,8 @@ import pytest
 from leftoff.journal.entry import Draft
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_verify import examine_sqlite
-from tests.journal.sqlite_files import make, raw
+from leftoff.journal.store import Damage
+from tests.journal.sqlite_files import forge_run, make, raw
 
 
 def test_each_damaged_row_is_its_own_place(tmp_path: Path) -> None:
@@ -22,14 +23,156 @@ def test_each_damaged_row_is_its_own_place(tmp_path: Path) -> None:
         "UPDATE leftoff_entry SET value = '{\"n\":7}' WHERE kind = 'done' AND key = 'k3'",
         "DELETE FROM leftoff_entry WHERE kind = 'done' AND key = 'k7'",
     )
-    found = examine_sqlite(path, "a.db").damage
-    assert [one.where for one in found] == ["entry 6", "entry 10", "entry 19"]
-    assert [one.affects for one in found] == [
-        "entry 6; it reads as done 'k9' of run loop, which is not to be believed",
-        "the value of 'k3' in run loop",
-        "at least one entry of run loop between 17 and 19 is gone: what it said cannot be told",
+    ((at, value_sum),) = raw(path, "SELECT at, value_sum FROM leftoff_entry WHERE seq = 6")
+    assert examine_sqlite(path, "a.db").damage == [
+        Damage(
+            "entry 6",
+            f"the entry '6|1|1|{at}|done|{value_sum}|k9' (seq|run|epoch|at|kind|value_sum|key) is not what was written",
+            "entry 6; it reads as done 'k9' of run loop, which is not to be believed",
+            "every other entry that is not named here",
+        ),
+        Damage(
+            "entry 10",
+            "the value of entry 10 (done 'k3') is not what was written",
+            "the value of 'k3' in run loop",
+            "every other entry that is not named here",
+        ),
+        gap(17, 19),
     ]
-    assert all(one.sound for one in found)
+
+
+def gap(before: int, seq: int) -> Damage:
+    gone = f"at least one entry of run loop between {before} and {seq} is gone: what it said cannot be told"
+    return Damage(f"entry {seq}", "it does not continue the chain of its run loop", gone, "each entry itself")
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("DELETE FROM leftoff_entry WHERE kind = 'done' AND key = 'k3'", gap(9, 11)),
+        ("DELETE FROM leftoff_entry WHERE seq = 1", gap(0, 2)),
+    ],
+)
+def test_an_entry_that_is_gone_is_one_place(tmp_path: Path, statement: str, expected: Damage) -> None:
+    """What the run's numbers then tell too much is not a place of its own."""
+    path = tmp_path / "a.db"
+    make(path, 10)
+    raw(path, statement)
+    assert examine_sqlite(path, "a.db").damage == [expected]
+
+
+def test_a_conclusion_that_reads_as_another_is_one_place(tmp_path: Path) -> None:
+    """The run's numbers cannot agree with it, and are not told of besides."""
+    path = tmp_path / "a.db"
+    make(path, 10)
+    raw(path, "UPDATE leftoff_entry SET kind = 'dead' WHERE seq = 10")
+    assert [(one.where, one.affects) for one in examine_sqlite(path, "a.db").damage] == [
+        ("entry 10", "entry 10; it reads as dead 'k3' of run loop, which is not to be believed")
+    ]
+
+
+def test_the_rows_of_runs_are_checked_each_by_itself(tmp_path: Path) -> None:
+    """A run's row that was changed leaves its entries to be checked, and to be told of by the run's name."""
+    path = tmp_path / "a.db"
+    make(path, 2)
+    raw(
+        path,
+        "UPDATE leftoff_run SET mark = mark + 1 WHERE name = 'loop'",
+        "UPDATE leftoff_entry SET key = 'k9' WHERE seq = 6",
+    )
+    row, entry = examine_sqlite(path, "a.db").damage
+    assert row == Damage(
+        "run loop",
+        "its row is not what was written",
+        "the name of run 1, and how far its entries go; each entry is checked by itself",
+        "its entries, unless another place names one",
+    )
+    assert entry.affects == "entry 6; it reads as done 'k9' of run loop, which is not to be believed"
+
+
+def test_a_run_whose_newest_entries_are_gone_is_told_where_it_ends(tmp_path: Path) -> None:
+    """The row of the run says how far its entries went; that of an older run, which was changed, does not hide it."""
+    path = tmp_path / "a.db"
+    make(path, 2)
+    store = SqliteStore(path)
+    store.own("other").commit([Draft("done", "x"), Draft("done", "y")])
+    store.close()
+    raw(
+        path,
+        "UPDATE leftoff_run SET mark = mark + 1 WHERE name = 'loop'",
+        "DELETE FROM leftoff_entry WHERE seq = 12",
+    )
+    assert examine_sqlite(path, "a.db").damage[1:] == [
+        Damage(
+            "run other",
+            "its chain ends at entry 11, its head is entry 12",
+            "the entries of run other behind 11: what they said cannot be told",
+            "its entries up to 11",
+        )
+    ]
+
+
+@pytest.mark.parametrize("superseded", [False, True])
+def test_numbers_that_the_entries_do_not_tell_are_a_place(tmp_path: Path, superseded: bool) -> None:
+    """They are counted again, the newest of a key's conclusions where some were superseded, when all else is sound."""
+    path = tmp_path / "a.db"
+    make(path, 10)
+    if superseded:
+        store = SqliteStore(path)
+        store.own("loop").commit([Draft("retried", "k0"), Draft("done", "k0"), Draft("forgotten", "k1")])
+        store.close()
+    assert examine_sqlite(path, "a.db").damage == []
+    ((done, dead),) = raw(path, "SELECT done, dead FROM leftoff_run")
+    assert (done, dead) == ((7, 2) if superseded else (7, 3))
+    forge_run(path, done=99)
+    assert examine_sqlite(path, "a.db").damage == [
+        Damage(
+            "run loop",
+            f"its row tells of 99 done and {dead} dead, its entries of 7 and {dead}",
+            "what is counted, and no entry",
+            "each entry",
+        )
+    ]
+
+
+def test_a_row_whose_number_no_journal_gives_is_checked(tmp_path: Path) -> None:
+    """A number below one hides no row."""
+    path = tmp_path / "a.db"
+    make(path, 3)
+    raw(path, "UPDATE leftoff_entry SET seq = -5 WHERE seq = 5")
+    assert [one.where for one in examine_sqlite(path, "a.db").damage] == ["entry -5", "entry 1", "entry 6"]
+
+
+def test_rows_that_cannot_be_read_close_to_each_other_are_named_each(tmp_path: Path) -> None:
+    """Wherever the second stands in the short page that is tried behind the first."""
+    for apart in (1, 2, 3, 4, 5):
+        path = tmp_path / f"{apart}.db"
+        make(path, 10)
+        raw(path, f"UPDATE leftoff_entry SET key = CAST(x'ff' AS TEXT) WHERE seq IN (7, {7 + apart})")
+        assert sorted(one.where for one in examine_sqlite(path, "a.db").damage) == sorted(
+            ["entry 7", f"entry {7 + apart}"]
+        )
+
+
+def test_a_value_that_came_or_went_in_a_page_without_any_is_found(tmp_path: Path) -> None:
+    """Pages of two runs by turns, and of one that has no values, are sound; one value more or less there is damage."""
+    path = tmp_path / "a.db"
+    store = SqliteStore(path)
+    owner, other = store.own("loop"), store.own("other")
+    for number in range(40):
+        owner.commit([Draft("done", f"a{number}", "1")])
+        other.commit([Draft("dead" if number % 2 else "done", f"b{number}")])
+    owner.commit([Draft("done", f"c{number}") for number in range(700)])
+    owner.commit([Draft("done", "valued", "1"), *(Draft("done", f"d{number}") for number in range(700))])
+    assert list(store.verify()) == []
+    store.close()
+    assert examine_sqlite(path, "a.db").damage == []
+    raw(path, "UPDATE leftoff_entry SET value = '1' WHERE key = 'c500'")
+    raw(path, "UPDATE leftoff_entry SET value = NULL WHERE key = 'valued'")
+    assert [one.affects for one in examine_sqlite(path, "a.db").damage] == [
+        "the value of 'c500' in run loop",
+        "the value of 'valued' in run loop",
+    ]
 
 
 def test_a_row_that_cannot_be_read_costs_itself(tmp_path: Path) -> None:

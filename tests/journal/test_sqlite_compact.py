@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,22 @@ def test_only_runs_that_can_be_are_held(path):
             pass
     with held(path, "a.db") as runs:
         assert runs == [1, 2, 7]
+
+
+def test_a_compacted_run_begins_at_its_mark_and_tells_its_numbers(path):
+    """Its row has the numbers of what is left; the two entries that end it are of that moment, and the last is open."""
+    store = SqliteStore(path)
+    owner = store.own("loop")
+    owner.commit([Draft("retried", "k0"), Draft("done", "k0", "1"), Draft("forgotten", "k1"), Draft("cursor", "since")])
+    store.close()
+    begin = time.time() * 1000
+    compact_sqlite(path, "a.db", keep=False, vacuum=False)
+    end = time.time() * 1000
+    *_, compacted, opened = entries(path)
+    assert (compacted[4], opened[4]) == ("compacted", "open")
+    assert int(begin) <= compacted[3] == opened[3] <= end
+    row = "SELECT seq, sum, mark, done, dead, superseded FROM leftoff_run"
+    assert raw(path, row) == [(opened[0], opened[9], opened[0], 4, 1, 0)]
+    assert sorted(entry[5] for entry in entries(path) if entry[4] == "done") == ["k0", "k2", "k3", "k5"]
+    assert [entry[6] for entry in entries(path) if entry[4] == "cursor"] == [None]
+    assert examine_sqlite(path, "a.db").damage == []
