@@ -27,7 +27,7 @@ PLAIN = [
     "SELECT 'COMMIT; COMMIT'", "SAVEPOINT a", "ROLLBACK TO a", "rollback work to savepoint a", "RELEASE a",
     "SELECT 1 -- ; commit",
     "SELECT $x$ ; COMMIT $x$", "UPDATE t SET a = 1", "SELECT * FROM leftoff.entry",
-    "/* ; commit */ SELECT 1", "PREPARE p AS SELECT 1",
+    "/* ; commit */ SELECT 1", "PREPARE p AS SELECT 1", "(SELECT seq FROM leftoff.entry)", "",
 ]  # fmt: skip
 
 

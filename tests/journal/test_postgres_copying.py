@@ -8,10 +8,12 @@ import psycopg
 import pytest
 
 import leftoff
-from leftoff.errors import JournalBusy, JournalDamaged, JournalFull, JournalUnreachable
-from leftoff.journal.entry import to_datetime
+from leftoff.errors import JournalBusy, JournalDamaged, JournalFull, JournalUnreachable, UsageError
+from leftoff.journal import postgres_copying
+from leftoff.journal.entry import Draft, to_datetime
 from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.postgres_copying import appearing_in
+from leftoff.journal.postgres_server import PATIENCE
 from tests.postgres import Server
 
 KEYS = ["a", "b", "c"]
@@ -19,7 +21,8 @@ KEYS = ["a", "b", "c"]
 
 def copy(url: str) -> None:
     with appearing_in(url, "power") as making:
-        making.write(leftoff.Entry(seq, "r", "done", key, seq, to_datetime(0), 1) for seq, key in enumerate(KEYS, 1))
+        entries = (leftoff.Entry(10 * seq, "r", "done", key, seq, to_datetime(0), 1) for seq, key in enumerate(KEYS, 1))
+        assert making.write(entries) == len(KEYS)
 
 
 def there(server: Server) -> list[str] | None:
@@ -57,8 +60,12 @@ def unmeddle(server: Server) -> None:
 def test_what_the_database_changed_on_the_way_in_does_not_appear(postgres: Server) -> None:
     """Everything is read back and checked before it is committed; the error names the entry."""
     meddle(postgres, "TRIGGER meddle BEFORE INSERT ON leftoff.entry", "IF NEW.key = 'b' THEN NEW.value := '7'; END IF")
-    with pytest.raises(JournalDamaged, match=r"^entry 2: the value of entry 2 \(done 'b'\).*; nothing was copied"):
+    with pytest.raises(JournalDamaged) as told:
         copy(postgres.url)
+    assert str(told.value) == (
+        "entry 2: the value of entry 2 (done 'b') is not what was written; nothing was copied."
+        " Look with: leftoff verify"
+    )
     assert there(postgres) is None
     unmeddle(postgres)
     copy(postgres.url)
@@ -80,8 +87,17 @@ def test_who_makes_a_journal_at_the_same_time_is_waited_for(postgres: Server, mo
 
         monkeypatch.setattr("leftoff.journal.postgres_copying.time.sleep", give_up)
         copy(postgres.url)
-        assert len(waited) == 1
+        assert waited == [0.05]
     assert there(postgres) == KEYS
+    with leftoff.open(postgres.url) as journal:
+        assert [entry.seq for entry in journal.entries()] == [1, 2, 3]
+        (mark,) = journal.run("r").own().commit([Draft("done", "d")])
+        assert mark == 5, "behind the copied ones and the owner"
+    with pytest.raises(UsageError) as told:
+        copy(postgres.url)
+    assert str(told.value) == (
+        f"{postgres.url} holds a journal already; a copy is made where there is none: name another database"
+    )
 
 
 def test_who_makes_a_journal_for_too_long_is_named_as_the_reason(
@@ -91,8 +107,11 @@ def test_who_makes_a_journal_for_too_long_is_named_as_the_reason(
     monkeypatch.setattr("leftoff.journal.postgres_copying.PATIENCE", 0.0)
     with psycopg.connect(postgres.url) as other:
         other.execute("SELECT pg_advisory_xact_lock(hashtext('leftoff'), 0)")
-        with pytest.raises(JournalBusy, match=r"another process is making a journal in .*; wait for it to end"):
+        with pytest.raises(JournalBusy) as told:
             copy(postgres.url)
+        assert str(told.value) == (
+            f"another process is making a journal in {postgres.url}; wait for it to end or stop it"
+        )
     assert there(postgres) is None
     copy(postgres.url)
     assert there(postgres) == KEYS
@@ -147,9 +166,36 @@ def test_a_session_that_ends_before_its_commit_leaves_nothing(
         return own(self, sql, parameters)
 
     monkeypatch.setattr(Guarded, "own", lost)
-    with pytest.raises(JournalUnreachable, match="lost before the copy was committed; nothing of it is kept: start"):
+    again: list[dict[str, Any]] = []
+    connect = postgres_copying.connect
+    monkeypatch.setattr(
+        postgres_copying, "connect", lambda *given, **options: again.append(options) or connect(*given, **options)
+    )
+    with pytest.raises(JournalUnreachable) as told:
         copy(postgres.url)
-    assert struck
+    assert str(told.value) == (
+        f"{postgres.url}: the connection was lost before the copy was committed; nothing of it is kept: start again"
+    )
+    assert (struck, again) == (["COMMIT"], [{}, {"patience": PATIENCE}])
     assert there(postgres) is None
     copy(postgres.url)
+    assert there(postgres) == KEYS
+
+
+def test_a_session_that_ends_behind_its_commit_has_copied_all(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose journal it is that is found then is told by its id."""
+    own, struck = Guarded.own, []
+
+    def lost(self: Guarded, sql: str, parameters: Any = ()) -> Any:
+        if sql == "COMMIT" and not struck:
+            struck.append(own(self, sql, parameters))
+            with psycopg.connect(postgres.url, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 10000)", (self.info.backend_pid,))
+        return own(self, sql, parameters)
+
+    monkeypatch.setattr(Guarded, "own", lost)
+    copy(postgres.url)
+    assert len(struck) == 1
     assert there(postgres) == KEYS

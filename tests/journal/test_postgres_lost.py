@@ -47,7 +47,7 @@ def test_a_lock_that_the_server_keeps_for_a_lost_session_is_waited_for(
         monkeypatch.setattr("leftoff.journal.postgres.time.sleep", notice)
         assert store.runs() == ["r"]
         monkeypatch.undo()
-        assert len(waited) == 1
+        assert waited == [0.05]
         owner.commit([Draft("done", "a")])
         with leftoff.open(postgres.url) as other, pytest.raises(JournalBusy):
             other.store.own("r")
@@ -61,8 +61,9 @@ def test_a_lock_that_never_falls_again_ends_the_owner(postgres: Server, monkeypa
         end(postgres, journal.store._connection)
         somebody.execute("SELECT pg_advisory_lock(hashtext('leftoff'), 1)")
         assert journal.runs() == ["r"]
-        with pytest.raises(OwnershipLost, match=r"the run 'r' of .* was taken over by another process"):
+        with pytest.raises(OwnershipLost) as told:
             owner.commit([Draft("done", "a")])
+        assert str(told.value) == f"the run 'r' of {postgres.url} was taken over by another process"
         assert list(journal.run("r").keys("done")) == []
 
 
