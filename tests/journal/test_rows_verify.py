@@ -135,6 +135,30 @@ def test_numbers_that_the_entries_do_not_tell_are_a_place(tmp_path: Path, supers
     ]
 
 
+@pytest.mark.parametrize(
+    ("statement", "places"),
+    [
+        ("UPDATE leftoff_run SET mark = mark + 1 WHERE name = 'other'", ["run other"]),
+        ("DELETE FROM leftoff_run WHERE name = 'other'", ["entry 9"]),
+        ("DELETE FROM leftoff_entry WHERE seq = 5", ["entry 6"]),
+        ("UPDATE leftoff_entry SET run = 7 WHERE seq = 5", ["entry 5"]),
+        ("UPDATE leftoff_entry SET key = CAST(x'ff' AS TEXT) WHERE seq = 5", ["entry 5"]),
+    ],
+)
+def test_numbers_are_held_against_no_run_where_something_else_is_wrong(
+    tmp_path: Path, statement: str, places: list[str]
+) -> None:
+    """Neither they nor a chain without a row that reads as another run's is one more place."""
+    path = tmp_path / "a.db"
+    make(path, 2)
+    store = SqliteStore(path)
+    store.own("other").commit([Draft("done", "x")])
+    store.close()
+    forge_run(path, done=99)
+    raw(path, statement)
+    assert [one.where for one in examine_sqlite(path, "a.db").damage] == places
+
+
 def test_a_row_whose_number_no_journal_gives_is_checked(tmp_path: Path) -> None:
     """A number below one hides no row."""
     path = tmp_path / "a.db"
