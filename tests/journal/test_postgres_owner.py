@@ -67,6 +67,7 @@ def test_the_row_of_a_run_tells_where_it_stands(store: PostgresStore, postgres: 
         "durability": "power",
     }
     assert entries[0].value["program"] == "two.py"
+    assert rows(postgres, "SELECT mark FROM leftoff.run WHERE name = 'first'") == [(1,)]
     (marked,) = owner.commit([Draft("open", "", "{}"), *done("d")])
     assert rows(postgres, row) == [(1, marked, marked - 1, 2, 0, 2)]
     owner = store.own("second")
