@@ -36,7 +36,7 @@ SQL = re.compile(r"(?i)\b(SELECT|INSERT|UPDATE|DELETE|BEGIN|PRAGMA|SET|ANALYZE|C
 def run(*names: str) -> None:
     """Run mutants; a server that a mutant has left running is stopped."""
     with tempfile.TemporaryDirectory(prefix="leftoff-mutants-", ignore_cleanup_errors=True) as places:
-        os.chmod(places, 0o711)  # noqa: S103  # a server of the tests is another user's
+        Path(places).chmod(0o711)  # a server of the tests is another user's
         subprocess.run(
             [*MUTMUT, "run", *names], check=True, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": places}
         )
