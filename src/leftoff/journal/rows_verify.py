@@ -132,6 +132,7 @@ class Check:
             self._kinds.update(zip(runs, kinds, strict=True))
         if fits and one_chain:
             self.chain[run] = (last[-1], last[0])
+            self._hurt.discard(run)
         else:
             yield from self._row_by_row(page, fits=fits)
 
@@ -148,10 +149,12 @@ class Check:
             run, entry, value = row[1], fits or entry_fits(row), True
             if not fits and entry:
                 value = self.value_fits(row)
-            if not (entry and value and self._stands_at(run, row[-2])):
+            stands = self._stands_at(run, row[-2])
+            if not (entry and value and stands):
                 yield from self._damage(row, entry=entry, value=value)
-            if entry or run in self.heads:
+            if entry or stands:  # else nothing tells that it is of this run
                 self.chain[run] = (row[-1], row[0])
+                self._hurt.discard(run)
 
     def value_fits(self, row: tuple[Any, ...]) -> bool:
         """Check a row's value; one that was too long for its page is read now."""
@@ -192,7 +195,6 @@ class Check:
             before = self.chain[run][1]
             gone = f"at least one entry of run {name} between {before} and {seq} is gone: what it said cannot be told"
             yield Damage(f"entry {seq}", f"it does not continue the chain of its run {name}", gone, "each entry itself")
-        self._hurt.discard(run)
 
     def ends(self) -> Iterator[Damage]:
         """Yield what is wrong where the chains end: heads and numbers."""
