@@ -140,8 +140,9 @@ def test_entries_behind_a_seq_are_those_of_all(path: Path, after: int) -> None:
     for _ in range(2):
         assert list(store.entries(after=after)) == everything[after:]
         assert list(store.entries("r", after)) == [entry for entry in everything[after:] if entry.run == "r"]
-    path.write_bytes(built(*COMMITS, ['"done":"m","started":"n"']))
-    assert [entry.seq for entry in store.entries(after=38)] == [39, 40]
+    path.write_bytes(built(*COMMITS, ['"done":"m","value":1,"started":"n"']))
+    added = [(entry.seq, entry.kind, entry.key, entry.value) for entry in store.entries(after=38)]
+    assert added == [(39, "done", "m", 1), (40, "started", "n", None)]
     assert [entry.key for entry in store.entries(after=39)] == ["n"]
     store.close()
 
@@ -286,3 +287,49 @@ def test_each_entry_of_a_fate_is_counted_by_what_was_there_before() -> None:
         assert (index.conclude(kind, key), index.dead) == (mark, dead)
     assert index.fates == {"c": -3, "d": -8}
     assert index.concluded == 8
+
+
+@pytest.mark.parametrize("block", [150, 400, 100_000])
+def test_open_items_are_read_from_the_runs_last_mark_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """What stands before it is not read for them, whichever other marks there are, and what a value looks like."""
+    small_blocks(monkeypatch, block)
+    starts: list[int] = []
+    blocks = jsonl_index.blocks
+
+    def recorded(fd: int, start: int, end: int) -> Any:
+        starts.append(start)
+        return blocks(fd, start, end)
+
+    monkeypatch.setattr(jsonl_index, "blocks", recorded)
+    table = '"value":{"ü":{"errors":1,"crashes":0,"begun":0}}'
+    commits = [
+        [CREATED, OWNER], ['"step":"ü","value":"x"'], [f'{OTHER}"open":"",{table}'], ['"started":"a"'],
+        [f'"open":"",{table}'], ['"step":"t","value":{"open":"","b":1}'], ['"started":"\\"open\\":\\"\\","'],
+        ['"done":"a"', f'"open":"",{table}'], [f'{OTHER}"open":"",{table}'], ['"step":"","value":{"open":"",":":1}'],
+    ]  # fmt: skip
+    for count in range(1, len(commits) + 1):
+        data = built(*commits[:count])
+        path.write_bytes(data)
+        marks = [at for at in range(len(data)) if data.startswith(b'"run":"r","epoch":1,"open":"",', at)]
+        expected = data.rindex(b"\n", 0, marks[-1]) + 1 if marks else HEADER_LENGTH
+        store = JsonlStore(path)
+        starts.clear()
+        store.open_items("r")
+        assert starts == [HEADER_LENGTH, expected]
+        store.close()
+
+
+def test_owners_that_do_nothing_else_make_a_mark_due_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each entry that is read counts once towards the next mark."""
+    mark_every(monkeypatch, 5)
+    for _ in range(12):
+        store = JsonlStore(path)
+        store.own("r")
+        assert store.notes == []
+        store.close()
+    store = JsonlStore(path)
+    assert [entry.seq for entry in store.entries() if entry.kind == "open"] == [7, 14]
+    store.close()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["run.jsonl", "run.jsonl.lock"]

@@ -178,10 +178,10 @@ def test_what_was_asked_for_stays_current(path: Path) -> None:
         [],
         (3, 0),
     )
-    newest = store.newest("r")
-    assert newest is not None
-    assert (newest.seq, newest.kind, newest.key) == (12, "done", "a")
     assert store.newest("other") is None
+    store.own("other")
+    newest = [store.newest(run) for run in ("r", "other")]
+    assert [(one.seq, one.kind, one.key) for one in newest if one] == [(12, "done", "a"), (14, "owner", "")]
     store.close()
 
 
