@@ -76,7 +76,8 @@ def test_a_cut_leaves_offset_sum_and_seq_of_the_last_whole_commit(path, monkeypa
     """Wherever a file is cut, who goes on stands at the end of a commit, with its sum and seq, and knows the tail."""
     monkeypatch.setattr(jsonl_scan, "BLOCK", block)
     data, ends = built(*STEPS, synced=synced), ends_of(synced)
-    for size in {*range(ends[0], len(data), 7), *ends, *(end - 1 for end in ends[1:])}:
+    line_ends = [at + 1 for at, byte in enumerate(data) if byte == ord("\n")]
+    for size in {*range(ends[0], len(data), 7), *line_ends, *(end - 1 for end in line_ends[1:])}:
         path.write_bytes(data[:size])
         number = max(number for number, end in enumerate(ends) if end <= size)
         store = JsonlStore(path)
