@@ -61,7 +61,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(jsonl_index, "SECTOR_READ", size)
 
 
-def check_answers(store: JsonlStore) -> None:
+def check_answers(store: JsonlStore, torn: int = 0) -> None:
     assert store.runs() == ["r", 'ü"r']
     assert list(store.keys("r", "done")) == ['q"\n\\', "ü\u2028", "g", "k", "h", "b"]
     assert list(store.keys("r", "dead")) == ["a"]
@@ -86,7 +86,7 @@ def check_answers(store: JsonlStore) -> None:
     assert store.length() == DATA.count(b"\n") - 1
     assert store.head("r") == store.head('ü"r') == ("8f14e45fceea167a", 38, int(DATA[-11:-3], 16))
     assert store.head("nobody's") is None
-    assert store.torn() == 0
+    assert store.torn() == torn
     assert store.holder("r") is None
     assert list(store.verify()) == []
 
@@ -318,6 +318,8 @@ def test_open_items_are_read_from_the_runs_last_mark_on(
         starts.clear()
         store.open_items("r")
         assert starts == [HEADER_LENGTH, expected]
+        store.open_items("r")
+        assert len(starts) == 2, "nothing is read twice"
         store.close()
 
 
