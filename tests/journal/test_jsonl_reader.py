@@ -140,3 +140,38 @@ def test_runs_are_found_whatever_the_other_lines_say(path: Path) -> None:
     with pytest.raises(JournalDamaged):
         list(store.entries())
     store.close()
+
+
+def test_a_reader_that_was_asked_for_values_knows_those_that_come_later(path: Path) -> None:
+    """Where conclusions stand is read once, and then for each look what is new."""
+    writer = JsonlStore(path)
+    owner = writer.own("r")
+    owner.commit([done("a", 1)])
+    reader = JsonlStore(path)
+    assert reader.values("r", ["a"]) == [1]
+    for number in range(3):
+        owner.commit([done(f"b{number}", number), done("a", 10 + number)])
+        assert reader.values("r", ["a", f"b{number}", "c"]) == [10 + number, number, None]
+    reader.close()
+    writer.close()
+
+
+@pytest.mark.parametrize("length", [50, 500])
+def test_a_number_is_given_once_behind_a_long_line_and_a_torn_commit(
+    path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """The last whole line is longer than what is read at a time, and behind it a commit of two lines is torn."""
+    store = JsonlStore(path)
+    owner = store.own("r")
+    owner.commit([done("long", "x" * length)])
+    whole = path.stat().st_size
+    last = list(store.entries())[-1].seq
+    owner.commit([done("a", 1), done("b", 2)])
+    store.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\n", whole) + 1])
+    monkeypatch.setattr(jsonl_scan, "BLOCK", 120)
+    store = JsonlStore(path)
+    store.own("r").commit([done("next", 3)])
+    assert [entry.seq for entry in store.entries()] == list(range(1, last + 3))
+    store.close()

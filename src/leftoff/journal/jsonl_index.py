@@ -75,6 +75,8 @@ class Index:
             self._read_conclusions(offset, text)
             mark = self._newest_mark(offset, text, mark)
         self._read_open_items(fd, mark, end)
+        if self.places is not None:
+            self.places.extend(self.find_places(fd, end, self.end))
         self.end = end
 
     def _read_conclusions(self, offset: int, text: str) -> None:
@@ -145,10 +147,10 @@ class Index:
         marks = [self.fates.get(key, 0) for key in keys]
         return [value_at(fd, self.places[abs(mark) - 1]) if mark else None for mark in marks]
 
-    def find_places(self, fd: int, end: int) -> array[int]:
+    def find_places(self, fd: int, end: int, start: int = HEADER_LENGTH) -> array[int]:
         """Return the offsets of the run's conclusions, in the order in which they are numbered."""
         places = array("Q")
-        for offset, text in blocks(fd, HEADER_LENGTH, end):
+        for offset, text in blocks(fd, start, end):
             for place, key, line in self._found(offset, text):
                 if key is not None or next(entries_on(line.encode())).kind == "dead":
                     places.append(place)

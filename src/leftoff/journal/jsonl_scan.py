@@ -187,9 +187,10 @@ def _position_of(fd: int, start: Position, offset: int) -> Position:
     at, crc, last_line = start.offset, start.crc, b""
     while at < offset:
         block = os.pread(fd, min(BLOCK, offset - at), at)
-        last_line = (last_line + block)[-BLOCK:]
+        last_line += block
+        last_line = last_line[last_line.rfind(b"\n", 0, -1) + 1 :]  # whole, however long it is: its seq stands first
         crc, at = crc32(block, crc), at + len(block)
-    return Position(offset, crc, _last_seq(last_line[last_line.rfind(b"\n", 0, -1) + 1 :], start.seq))
+    return Position(offset, crc, _last_seq(last_line, start.seq))
 
 
 def is_torn(data: bytes, begin: int, bad: int) -> bool:
