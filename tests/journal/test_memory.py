@@ -80,3 +80,13 @@ def test_marks_values_and_numbers_follow_the_entries() -> None:
 def test_conclusions_are_counted_whose_bit_is_set(marks: list[int], bits: bytes, counted: tuple[int, int]) -> None:
     """Bit n of byte n // 8 belongs to place n; what lies behind the last byte was not met."""
     assert tally(marks, bits) == counted
+
+
+def test_what_an_owner_left_in_hand_is_a_suspect_for_the_next() -> None:
+    """It counts as one crash, once, as in every other store; what only failed has its errors, and no crash."""
+    store = MemoryStore()
+    store.own("r").commit(
+        [Draft("started", "begun"), Draft("started", "failed"), Draft("failed", "failed", '{"tries":{"errors":2}}')]
+    )
+    for _ in range(2):
+        assert store.own("r").open_items == {"begun": Tries(crashes=1), "failed": Tries(errors=2)}

@@ -103,6 +103,9 @@ class MemoryOwner:
         """Write the owner entry, behind the run's header when it is new."""
         self.run = run
         self.open_items = open_items
+        for key, tries in open_items.items():
+            if tries.begun:
+                open_items[key] = tries.after_crash()
         self._store = store
         self._fates = fates
         newest = store.latest(run, "owner")
