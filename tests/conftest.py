@@ -30,8 +30,12 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 @pytest.fixture(autouse=True)
 def own_places(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test in an empty folder, with rate limits of its own, so that none meets another's default."""
+    """Run each test in an empty folder, with rate limits of its own, so that none meets another's default.
+
+    The programs that it starts can import the tests.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     monkeypatch.setenv("LEFTOFF_RATE_DIR", str(tmp_path_factory.mktemp("rate")))
 
 

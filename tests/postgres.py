@@ -12,8 +12,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import pytest
+
+from leftoff.journal.postgres_connection import Guarded
 
 PATIENCE = 60.0  # seconds
 
@@ -99,6 +103,19 @@ class Server:
             connection.execute(
                 "DROP SCHEMA IF EXISTS leftoff CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public"
             )
+
+
+def settings_at_commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note from now on with which `synchronous_commit` our connections commit; return the notes."""
+    own, seen = Guarded.own, []
+
+    def asking(self: Guarded, sql: str, parameters: Any = ()) -> Any:
+        if sql == "COMMIT":
+            seen.append(own(self, "SHOW synchronous_commit").fetchone()[0])
+        return own(self, sql, parameters)
+
+    monkeypatch.setattr(Guarded, "own", asking)
+    return seen
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

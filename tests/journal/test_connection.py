@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,6 @@ from leftoff.journal.entry import Draft
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_owner import SqliteOwner
 from tests.journal.sqlite_files import raw
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "a.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def owner(store: SqliteStore) -> SqliteOwner:
-    owner = store.own("loop")
-    owner.connection.execute("CREATE TABLE paper (id INTEGER PRIMARY KEY, title TEXT UNIQUE)")
-    return owner
 
 
 def _begin(owner: SqliteOwner, key: str = "k") -> Any:

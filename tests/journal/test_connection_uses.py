@@ -6,31 +6,13 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from leftoff.errors import TransactionEnded
 from leftoff.journal.connection import Connection
 from leftoff.journal.entry import Draft
-from leftoff.journal.sqlite import SqliteStore
-from leftoff.journal.sqlite_owner import SqliteOwner
 from tests.journal.sqlite_files import raw
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "a.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def owner(store: SqliteStore) -> SqliteOwner:
-    owner = store.own("loop")
-    owner.connection.execute("CREATE TABLE paper (id INTEGER PRIMARY KEY, title TEXT UNIQUE)")
-    return owner
 
 
 def test_a_scripts_last_statement_needs_no_semicolon(store, owner):

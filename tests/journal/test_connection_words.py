@@ -7,7 +7,6 @@ import sqlite3
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +41,10 @@ _BLOB = "a blob is opened with readonly=True here; write it with UPDATE, so that
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "a.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def owner(store: SqliteStore, tmp_path: Path) -> SqliteOwner:
+def owner(owner: SqliteOwner, tmp_path: Path) -> SqliteOwner:
     """An owner whose connection has a table, with a row, and another database beside it."""
     raw(tmp_path / "other.db", "CREATE TABLE source (id INTEGER PRIMARY KEY, title)")
     raw(tmp_path / "other.db", "INSERT INTO source VALUES (5, 'there')")
-    owner = store.own("loop")
-    owner.connection.execute("CREATE TABLE paper (id INTEGER PRIMARY KEY, title TEXT UNIQUE)")
     owner.connection.execute("INSERT INTO paper VALUES (1, x'616263')")
     owner.connection.execute("ATTACH ? AS other", (str(tmp_path / "other.db"),))
     return owner

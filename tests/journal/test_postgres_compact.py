@@ -16,7 +16,7 @@ from leftoff.journal.postgres import PostgresStore
 from leftoff.journal.postgres_compact import compact_postgres
 from leftoff.journal.postgres_connection import Guarded
 from tests.journal.test_postgres_errors import execute
-from tests.postgres import Server
+from tests.postgres import Server, settings_at_commits
 
 
 @pytest.fixture
@@ -126,15 +126,8 @@ def test_its_commit_is_durable_where_the_server_would_not_wait_for_it(
     store: PostgresStore, postgres: Server, monkeypatch: pytest.MonkeyPatch, given: str, used: str
 ) -> None:
     """A setting with which a power failure could take it is overruled; any other stays as the user has it."""
-    own, seen = Guarded.own, []
-
-    def asking(self: Guarded, sql: str, parameters: Any = ()) -> Any:
-        if sql == "COMMIT":
-            seen.append(own(self, "SHOW synchronous_commit").fetchone())
-        return own(self, sql, parameters)
-
     lax = PostgresStore(f"{postgres.url}?options=-c%20synchronous_commit%3D{given}")
-    monkeypatch.setattr(Guarded, "own", asking)
+    seen = settings_at_commits(monkeypatch)
     compact_postgres(lax)
-    assert seen == [(used,)]
+    assert seen == [used]
     lax.close()

@@ -14,7 +14,7 @@ from leftoff.journal.entry import Draft, to_datetime
 from leftoff.journal.postgres_connection import Guarded
 from leftoff.journal.postgres_copying import appearing_in
 from leftoff.journal.postgres_server import PATIENCE
-from tests.postgres import Server
+from tests.postgres import Server, settings_at_commits
 
 KEYS = ["a", "b", "c"]
 
@@ -125,16 +125,9 @@ def test_the_commit_is_durable_where_the_server_would_not_wait_for_it(
     postgres: Server, monkeypatch: pytest.MonkeyPatch, given: str, used: str
 ) -> None:
     """A setting with which a power failure could take the copy is overruled; any other stays as the user has it."""
-    own, seen = Guarded.own, []
-
-    def asking(self: Guarded, sql: str, parameters: Any = ()) -> Any:
-        if sql == "COMMIT":
-            seen.append(own(self, "SHOW synchronous_commit").fetchone())
-        return own(self, sql, parameters)
-
-    monkeypatch.setattr(Guarded, "own", asking)
+    seen = settings_at_commits(monkeypatch)
     copy(f"{postgres.url}?options=-c%20synchronous_commit%3D{given}")
-    assert seen == [(used,)]
+    assert seen == [used]
 
 
 def test_a_commit_that_the_server_refuses_names_its_reason(postgres: Server) -> None:

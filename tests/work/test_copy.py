@@ -148,8 +148,7 @@ def test_work_on_a_copy_repeats_nothing(source: str, target: str) -> None:
 def test_a_journal_is_copied_while_it_is_written(source: str, target: str) -> None:
     """Each copy of a live journal is sound, and begins with what was told to be done before it began."""
     script = "import sys; from tests.work.copied import go_on; go_on(*sys.argv[1:])"
-    root = str(PROGRAM.parents[2])
-    with subprocess.Popen([sys.executable, "-c", script, source, "told"], env={"PYTHONPATH": _path(root)}) as writer:
+    with subprocess.Popen([sys.executable, "-c", script, source, "told"]) as writer:
         try:
             for number in range(5):
                 told = _wait_for_more(number * 20)
@@ -162,12 +161,6 @@ def test_a_journal_is_copied_while_it_is_written(source: str, target: str) -> No
                 assert len(done) >= told - 1  # the newest was told while it was in hand
         finally:
             writer.kill()
-
-
-def _path(root: str) -> str:
-    import os
-
-    return os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
 
 
 def _wait_for_more(count: int) -> int:

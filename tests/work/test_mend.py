@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -27,14 +26,6 @@ PROGRAM = Path(mended.__file__)
 STORED = [*FILES, "postgresql:///"]
 on_files = pytest.mark.parametrize("place", FILES)
 everywhere = pytest.mark.parametrize("place", STORED)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    both = PROGRAM.parents[2], Path(leftoff.__file__).parents[1]  # the program imports what makes its journals
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, both)))
-    return tmp_path
 
 
 def answers(place: str) -> dict[str, Any]:

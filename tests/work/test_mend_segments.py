@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,16 +18,7 @@ from leftoff.work.copy import move
 from leftoff.work.mend import repair
 from tests.contract.drafts import dead, done, started
 from tests.journal.segments_files import change, files, write
-from tests.work import mended
 from tests.work.mended_segments import HERE, fates, forgotten, id_of, lose, mend, wipe
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    both = Path(mended.__file__).parents[2], Path(leftoff.__file__).parents[1]  # the program imports its neighbours
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, both)))
-    return tmp_path
 
 
 def test_a_damaged_segment_is_mended_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
@@ -21,15 +20,6 @@ from tests.journal.jsonl_files import no_syncs
 from tests.journal.segments_files import write
 from tests.work import mended
 from tests.work.mended_segments import HERE, everything, fates, forgotten, id_of
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    both = Path(mended.__file__).parents[2], Path(leftoff.__file__).parents[1]  # the program imports its neighbours
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, both)))
-    return tmp_path
-
 
 # -- any damage, any instant -----------------------------------------------------------------------------------------
 

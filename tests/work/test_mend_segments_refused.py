@@ -31,17 +31,7 @@ from leftoff.work.mend import plan, repair
 from tests.contract.drafts import done
 from tests.journal.jsonl_files import seal
 from tests.journal.segments_files import change, files, lock_nobody_out, write
-from tests.work import mended
 from tests.work.mended_segments import HERE, everything, fates, lose, mend
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    both = Path(mended.__file__).parents[2], Path(leftoff.__file__).parents[1]  # the program imports its neighbours
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, both)))
-    return tmp_path
-
 
 # -- who works, and who looks ----------------------------------------------------------------------------------------
 

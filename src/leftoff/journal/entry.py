@@ -116,6 +116,13 @@ def fold_open(open_items: dict[str, Tries], kind: str, key: str, value: Any) -> 
             open_items[name] = Tries.from_value(pairs, begun=bool(pairs.get("begun")))
 
 
+def count_crashes(open_items: dict[str, Tries]) -> None:
+    """Let each item that was in hand have one crash more: whoever takes a run over finds it so."""
+    for key, tries in open_items.items():
+        if tries.begun:
+            open_items[key] = tries.after_crash()
+
+
 def open_mark(open_items: dict[str, Tries]) -> Draft:
     """Draft the `open` entry from which a later owner may begin to read."""
     table = {key: {name: int(count) for name, count in tries._asdict().items()} for key, tries in open_items.items()}

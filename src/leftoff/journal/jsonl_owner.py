@@ -25,6 +25,7 @@ from leftoff.journal.entry import (
     SUPERSEDING,
     Draft,
     Tries,
+    count_crashes,
     created,
     fold_open,
     open_mark,
@@ -205,9 +206,7 @@ class JsonlOwner:
         index.owned = True
         self._fates = index.fates
         self.open_items = index.open_items
-        for key, tries in self.open_items.items():
-            if tries.begun:
-                self.open_items[key] = tries.after_crash()
+        count_crashes(self.open_items)
         self._ident = f'"run":{encode_basestring(self.run)},"epoch":{self.epoch},"'
         drafts = [] if newest is not None else [created(program)]
         self.commit([*drafts, Draft("owner", "", owner_value("power" if appender.power else "process"))])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from leftoff.errors import JournalClosed
-from leftoff.journal.entry import CONCLUSIONS, Draft, Entry, Tries, created, fold_open, to_datetime
+from leftoff.journal.entry import CONCLUSIONS, Draft, Entry, Tries, count_crashes, created, fold_open, to_datetime
 from leftoff.journal.lock import owner_value
 from leftoff.journal.shard import WHOLE, Shard
 from leftoff.journal.store import Damage, Durability, Mark
@@ -103,9 +103,7 @@ class MemoryOwner:
         """Write the owner entry, behind the run's header when it is new."""
         self.run = run
         self.open_items = open_items
-        for key, tries in open_items.items():
-            if tries.begun:
-                open_items[key] = tries.after_crash()
+        count_crashes(open_items)
         self._store = store
         self._fates = fates
         newest = store.latest(run, "owner")

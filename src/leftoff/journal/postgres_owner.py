@@ -28,7 +28,7 @@ from leftoff.errors import (
     TransactionEnded,
 )
 from leftoff.journal.chain import FATE_KINDS, ChainOwner, Place
-from leftoff.journal.entry import CONCLUSIONS, MARK_EVERY, Draft, created
+from leftoff.journal.entry import CONCLUSIONS, MARK_EVERY, Draft, count_crashes, created
 from leftoff.journal.lock import owner_value
 from leftoff.journal.postgres_connection import Connection
 from leftoff.journal.postgres_server import POSTGRES, damaged, translate, translated
@@ -119,9 +119,7 @@ class PostgresOwner(ChainOwner):
                 self._fates = {}
             self.epoch = row.epoch
             self.open_items, self._since_mark = self._rows.open_items(row) if row.seq else ({}, 0)
-            for key, tries in self.open_items.items():
-                if tries.begun:
-                    self.open_items[key] = tries.after_crash()
+            count_crashes(self.open_items)
             self._become(row, first)
         except BaseException:
             if number:

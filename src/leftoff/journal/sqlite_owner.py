@@ -32,7 +32,7 @@ from leftoff.errors import (
 )
 from leftoff.journal.chain import FATE_KINDS, ChainOwner, Place
 from leftoff.journal.connection import Connection
-from leftoff.journal.entry import MARK_EVERY, Draft, created
+from leftoff.journal.entry import MARK_EVERY, Draft, count_crashes, created
 from leftoff.journal.lock import Hold, owner_value
 from leftoff.journal.names import Names, inode_of
 from leftoff.journal.rows import IS_FATE, Fetch, Rows, RunRow
@@ -155,9 +155,7 @@ class SqliteOwner(ChainOwner):
         self._row = moved
         self._next = self._rows.newest_seq() + 1
         self.open_items, self._since_mark = self._rows.open_items(row) if row.seq else ({}, 0)
-        for key, tries in self.open_items.items():
-            if tries.begun:
-                self.open_items[key] = tries.after_crash()
+        count_crashes(self.open_items)
 
     # -- asking --------------------------------------------------------------------------------------------------
 
