@@ -10,7 +10,8 @@ from leftoff.errors import RunInUse, UsageError
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work.each import FIRST
 from leftoff.work.lookup import lookup
-from leftoff.work.passes import Options, Pass
+from leftoff.work.options import Options
+from leftoff.work.passes import Pass
 
 if TYPE_CHECKING:
     from leftoff.work.run import Run

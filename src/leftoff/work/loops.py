@@ -7,15 +7,19 @@ import sys
 import weakref
 from collections.abc import Callable, Generator, Iterable
 from types import FrameType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from leftoff.errors import UsageError
 from leftoff.journal.store import Durability
 from leftoff.work.each import Loop
+from leftoff.work.executors import ExecutorOrFactory
 from leftoff.work.journal import Journal, make_store, place_text
 from leftoff.work.naming import Name, default_name, real_place
+from leftoff.work.options import LoopOptions, takes_options
 from leftoff.work.outcome import Outcome
-from leftoff.work.passes import Duplicates
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,19 +29,15 @@ DEFAULT: Final = "leftoff.jsonl"
 _lent: dict[str, tuple[Journal, int]] = {}  # by real path: a journal that loops of this process share, and how many
 
 
+@takes_options
 def each(
     items: Iterable[T],
     journal: Place = DEFAULT,
     *,
     run: str | None = None,
     key: Callable[[T], Any] | str | None = None,
-    attempts: int = 3,
-    crashes: int = 5,
-    rate: str | None = None,
-    progress: bool = True,
-    duplicates: Duplicates | None = None,
-    shard: tuple[int, int] | None = None,
     durability: Durability = "power",
+    **options: Unpack[LoopOptions],
 ) -> Loop[T]:
     """Yield every item that is not done yet; an item is done when its body has come back for the next one.
 
@@ -50,16 +50,12 @@ def each(
         lent.run.each(
             items,
             key=key,
-            attempts=attempts,
-            crashes=crashes,
-            rate=rate,
-            progress=progress,
-            duplicates=duplicates,
-            shard=shard,
+            **options,
         )
     )
 
 
+@takes_options
 def batches(
     items: Iterable[T],
     journal: Place = DEFAULT,
@@ -67,13 +63,8 @@ def batches(
     size: int,
     run: str | None = None,
     key: Callable[[T], Any] | str | None = None,
-    attempts: int = 3,
-    crashes: int = 5,
-    rate: str | None = None,
-    progress: bool = True,
-    duplicates: Duplicates | None = None,
-    shard: tuple[int, int] | None = None,
     durability: Durability = "power",
+    **options: Unpack[LoopOptions],
 ) -> Loop[list[T]]:
     """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
 
@@ -85,16 +76,12 @@ def batches(
             items,
             size,
             key=key,
-            attempts=attempts,
-            crashes=crashes,
-            rate=rate,
-            progress=progress,
-            duplicates=duplicates,
-            shard=shard,
+            **options,
         )
     )
 
 
+@takes_options
 def map(  # noqa: A001  # leftoff.map
     function: Callable[[T], R],
     items: Iterable[T],
@@ -103,16 +90,12 @@ def map(  # noqa: A001  # leftoff.map
     run: str | None = None,
     key: Callable[[T], Any] | str | None = None,
     workers: int | None = None,
+    executor: ExecutorOrFactory | None = None,
     ordered: bool = True,
     write: Callable[[Any, Outcome[T, R]], object] | None = None,
-    attempts: int = 3,
-    crashes: int = 5,
-    rate: str | None = None,
-    progress: bool = True,
-    duplicates: Duplicates | None = None,
-    shard: tuple[int, int] | None = None,
     result_type: type[R] | None = None,
     durability: Durability = "power",
+    **options: Unpack[LoopOptions],
 ) -> Loop[Outcome[T, R]]:
     """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
 
@@ -125,15 +108,11 @@ def map(  # noqa: A001  # leftoff.map
             items,
             key=key,
             workers=workers,
+            executor=executor,
             ordered=ordered,
             write=write,
-            attempts=attempts,
-            crashes=crashes,
-            rate=rate,
-            progress=progress,
-            duplicates=duplicates,
-            shard=shard,
             result_type=result_type,
+            **options,
         )
     )
 

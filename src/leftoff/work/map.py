@@ -1,4 +1,4 @@
-"""A function over items, with its results kept. Here one by one, in the caller's thread; `threads.py` has the rest."""
+"""A function over items, with its results kept: one by one here, several at a time in `in_flight.py`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from leftoff.errors import JournalError, UnusableValue, UsageError
 from leftoff.journal.entry import Draft, Tries
-from leftoff.work import retry
+from leftoff.work.attempt import Fault, RetryOn, fault_of
 from leftoff.work.each import FIRST, Loop
+from leftoff.work.executors import ExecutorOrFactory
+from leftoff.work.in_flight import InFlight
 from leftoff.work.lookup import lookup
+from leftoff.work.options import Options
 from leftoff.work.outcome import How, Outcome, buried, known
-from leftoff.work.passes import Options, Pass, failed
-from leftoff.work.threads import Threads
-from leftoff.work.values import encode, failure_of, round_trip
+from leftoff.work.passes import Pass, failed
+from leftoff.work.values import encode, round_trip
 
 if TYPE_CHECKING:
     from leftoff.work.run import Run
@@ -30,6 +32,7 @@ def map_items(
     options: Options,
     *,
     workers: int | None,
+    executor: ExecutorOrFactory | None,
     ordered: bool,
     write: Callable[[Any, Outcome[T, R]], object] | None,
     result_type: type[R] | None,
@@ -40,19 +43,25 @@ def map_items(
     if not callable(function):
         raise UsageError(f"map({function!r}): the first argument is the function, the second the items")
     how = How(function, write, result_type)
-    return Loop(run, _map(run, how, items, options, workers or 1, ordered))
+    return Loop(run, _map(run, how, items, options, workers, executor, ordered))
 
 
 def _map(
-    run: Run, how: How, items: Iterable[T], options: Options, workers: int, ordered: bool
+    run: Run,
+    how: How,
+    items: Iterable[T],
+    options: Options,
+    workers: int | None,
+    executor: ExecutorOrFactory | None,
+    ordered: bool,
 ) -> Generator[Outcome[T, Any], None, None]:
     with run.walk(items, options) as walk:
         if how.write is not None and walk.owner.connection is None:
             raise UsageError(f"map(write=…) needs a journal with tables, such as papers.db; {run.store.url} has none")
-        if workers == 1:
+        if executor is None and workers in (None, 1):
             yield from _one_by_one(run, walk, how, walk.items)
         else:
-            yield from Threads(run, walk, how, walk.items, workers, ordered).outcomes()
+            yield from InFlight(run, walk, how, walk.items, workers, executor, ordered).outcomes()
         run.report_of_pass = walk.end()
 
 
@@ -93,16 +102,17 @@ def _work(run: Run, walk: Pass, how: How, key: str, item: Any, tries: Tries) -> 
             outcome: Outcome[Any, Any] = Outcome(key, item, round_trip(value, text, how.result_type))
             if how.write is not None:
                 how.write(owner.connection, outcome)
-            draft, failure = Draft("done", key, text), None
+            draft, pause = Draft("done", key, text), 0.0
         except (UnusableValue, JournalError):
             owner.abandon()
             run.settle(None)
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's code raises
             owner.abandon()
-            failure = failure_of(error)
-            draft = failed(key, tries, failure, walk.options.attempts)
-            outcome = Outcome(key, item, None, failure)
+            fault = _judged(run, error, walk.options.retry_on)
+            tries = tries.after_error()
+            draft, pause = failed(key, tries, fault, walk.options.attempts), fault.pause(tries.errors)
+            outcome = Outcome(key, item, None, fault.failure)
         except BaseException:
             owner.abandon()
             run.settle(None)
@@ -114,5 +124,13 @@ def _work(run: Run, walk: Pass, how: How, key: str, item: Any, tries: Tries) -> 
         guard.hand = None
         if draft.kind != "failed":
             return outcome
-        tries = owner.open_items[key]
-        guard.sleep(retry.delay(tries.errors))
+        guard.sleep(pause)
+
+
+def _judged(run: Run, error: Exception, retry_on: RetryOn) -> Fault:
+    """Judge an error. Where ``retry_on`` itself fails no item is to blame, and the one in hand is given back."""
+    try:
+        return fault_of(error, retry_on)
+    except BaseException:
+        run.settle(None)
+        raise

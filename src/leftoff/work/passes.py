@@ -11,17 +11,18 @@ import json
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Sized
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from leftoff.errors import DuplicateKey, IncompleteRun, UsageError
+from leftoff.errors import DuplicateKey, IncompleteRun
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.shard import WHOLE, make_shard
 from leftoff.journal.store import Mark, Owner, Store
+from leftoff.work.attempt import Fault
 from leftoff.work.current import Hand
 from leftoff.work.keys import is_at_hand, key_function
+from leftoff.work.options import Options
 from leftoff.work.progress import Progress
 from leftoff.work.rate import Limiter, parse_rate
 from leftoff.work.report import Report
@@ -29,30 +30,6 @@ from leftoff.work.signals import StopGuard
 from leftoff.work.values import Failure, encode
 
 _NAMED_DEAD: Final = 5  # so many dead letters are named, the others counted
-
-Duplicates = Literal["refuse", "skip"]
-Key = Callable[[Any], Any] | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Be what every loop can be told."""
-
-    key: Key = None
-    attempts: int = 3
-    crashes: int = 5
-    rate: str | None = None
-    progress: bool = True
-    duplicates: Duplicates | None = None
-    shard: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("attempts", "crashes"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)}: at least one try is needed")
-        if self.duplicates not in (None, "refuse", "skip"):
-            raise UsageError(f"duplicates={self.duplicates!r}: write 'refuse' or 'skip'")
-        make_shard(self.shard)
 
 
 class Pass:
@@ -221,12 +198,15 @@ class Pass:
         self.progress.close(self.done, self.resumed, self.dead)
 
 
-def failed(key: str, tries: Tries, failure: Failure, attempts: int) -> Draft:
-    """Draft what follows from one more error: another try to come, or a dead letter."""
-    tries = Tries(tries.errors + 1, tries.crashes)
-    if tries.errors >= attempts:
-        return dead_letter(key, tries, failure)
-    return Draft("failed", key, _settled(tries, failure))
+def failed(key: str, tries: Tries, fault: Fault, attempts: int) -> Draft:
+    """Draft what follows from an error, counted in ``tries`` already: another try to come, or a dead letter."""
+    kind = "failed" if fault.again and tries.errors < attempts else "dead"
+    return Draft(kind, key, _settled(tries, fault.failure))
+
+
+def crashed(key: str, tries: Tries, failure: Failure, crashes: int) -> Draft:
+    """Draft what follows from the death of a worker, counted in ``tries`` already."""
+    return Draft("failed" if tries.crashes < crashes else "dead", key, _settled(tries, failure))
 
 
 def dead_letter(key: str, tries: Tries, failure: Failure) -> Draft:

@@ -1,67 +1,46 @@
-"""Threads that compute while the owner commits, and a thread that waits for a slow input."""
+"""Who computes what a map works on: threads of our own here; `executors.py` has what others provide."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from leftoff.work.attempt import RetryOn, attempt
 from leftoff.work.current import Hand, hold
-from leftoff.work.keys import is_at_hand
 from leftoff.work.signals import SLICE
-from leftoff.work.values import encode
 
 
 class Event(NamedTuple):
-    """Be something the owner waits for: ``finished`` (a key), ``item``, ``end`` or ``error`` of the input."""
+    """Be something the owner waits for: an item that is ``finished`` or whose worker ``died``, by its key, or the
+    input's next ``item``, ``end`` or ``error``.
+    """
 
     what: str
     key: str = ""
-    value: Any = None
-    text: str | None = None  # the value as the journal keeps it
+    value: Any = None  # of an item: what the attempt brought; of the input: the item
     error: BaseException | None = None
 
 
-class Pool:
-    """Call one function in some threads; what comes back comes back as events."""
+class Pool(ABC):
+    """Make attempts at items somewhere else; what comes back comes back as events."""
 
-    def __init__(
-        self, function: Callable[[Any], Any], workers: int, run_id: str, idle: Callable[[], None] | None = None
-    ) -> None:
-        """Start the threads. They are daemons: a second Ctrl-C leaves without them.
-
-        idle: called in a worker's thread when it has finished an item.
-        """
+    def __init__(self) -> None:
         self.events: SimpleQueue[Event] = SimpleQueue()
-        self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
-        self._function = function
-        self._run_id = run_id
-        self._idle = idle
-        self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
-        for thread in self._threads:
-            thread.start()
 
-    def submit(self, key: str, item: Any, attempt: int) -> None:
-        """Hand an item to the next thread that is free."""
-        self._work.put((key, item, attempt))
+    @abstractmethod
+    def submit(self, key: str, item: Any, number: int) -> None:
+        """Let attempt ``number``, from 1, at an item be made. Never more are asked for than there are workers."""
 
-    def _serve(self) -> None:
-        hand = Hand(self._run_id)
-        hold(hand)
-        while (work := self._work.get()) is not None:
-            key, item, attempt = work
-            hand.key, hand.attempt = key, attempt
-            try:
-                value = self._function(item)
-                event = Event("finished", key, value, encode(value, key))
-            except BaseException as error:  # noqa: BLE001  # the owner decides what it means, whatever it is
-                event = Event("finished", key, None, None, error)
-            hand.key = None
-            if event.error is None and self._idle is not None:
-                self._idle()
-            self.events.put(event)
+    @abstractmethod
+    def stop(self, *, now: bool) -> None:
+        """Let the workers end: when what they have in hand is finished, or as soon as can be."""
+
+    def renew(self) -> bool:
+        """Replace workers that died; return whether that can be done."""
+        return True
 
     def wait(self, timeout: float | None) -> list[Event]:
         """Wait for an event, at most so many seconds and never for long; return all that are there."""
@@ -74,88 +53,44 @@ class Pool:
             events.append(self.events.get_nowait())
         return events
 
-    def stop(self, *, join: bool) -> None:
-        """Let the threads end, and wait for them if asked to."""
+
+class Threads(Pool):
+    """Call one function in some threads of this process."""
+
+    def __init__(
+        self, function: Callable[[Any], Any], workers: int, run_id: str, retry_on: RetryOn, idle: Callable[[], None]
+    ) -> None:
+        """Start the threads. They are daemons: a second Ctrl-C leaves without them.
+
+        idle: called in a worker's thread when it has finished an item.
+        """
+        super().__init__()
+        self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
+        self._function, self._run_id, self._retry_on, self._idle = function, run_id, retry_on, idle
+        self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, key: str, item: Any, number: int) -> None:
+        """Hand an item to the next thread that is free."""
+        self._work.put((key, item, number))
+
+    def _serve(self) -> None:
+        hand = Hand(self._run_id)
+        hold(hand)
+        while (work := self._work.get()) is not None:
+            key, item, hand.attempt = work
+            hand.key = key
+            brought = attempt(self._function, item, key, self._retry_on)
+            hand.key = None
+            if brought.done:
+                self._idle()
+            self.events.put(Event("finished", key, brought))
+
+    def stop(self, *, now: bool) -> None:
+        """Let the threads end, and wait for them unless that is to be now."""
         for _ in self._threads:
             self._work.put(None)
-        if join:
+        if not now:
             for thread in self._threads:
                 thread.join()
-
-
-class Feed:
-    """Bring the items of an input, never more of them than were asked for.
-
-    An input that may make us wait is asked in a thread of its own, so that what finishes meanwhile can be committed.
-    """
-
-    def __init__(self, items: Iterable[Any], events: SimpleQueue[Event]) -> None:
-        """Begin with nothing asked for."""
-        self.ended = False
-        self.error: BaseException | None = None  # what the input raised, until it is raised here
-        self.asked = 0  # so many items are still to come as events, or the end before them
-        self._source: Iterator[Any] = iter(items)
-        self._events = events
-        self._permits = threading.Semaphore(0)
-        self._counting = threading.Lock()  # of what was asked
-        self._stopped = False
-        self._at_hand = is_at_hand(items)
-        if not self._at_hand:
-            threading.Thread(target=self._pull, name="leftoff-input", daemon=True).start()
-
-    def ask(self, count: int) -> list[Any]:
-        """Return the next items, at most ``count``; none where the input has ended, or where events will bring them.
-
-        Raise what the input raised, now that all before it was taken.
-        """
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        if self.ended:
-            return []
-        if self._at_hand:
-            items = list(islice(self._source, count))
-            self.ended = len(items) < count
-            return items
-        with self._counting:
-            more, self.asked = count - self.asked, max(count, self.asked)
-        if more > 0:
-            self._permits.release(more)
-        return []
-
-    def ask_one_more(self) -> None:
-        """Ask an input that may make us wait for one item more, from any thread."""
-        with self._counting:
-            if self.ended or self._at_hand:
-                return
-            self.asked += 1
-        self._permits.release()
-
-    def take(self, event: Event) -> list[Any]:
-        """Take in an event of the input: return the item, if it is one."""
-        with self._counting:
-            self.ended = event.what != "item"
-            self.asked = 0 if self.ended else self.asked - 1
-        self.error = event.error
-        return [] if self.ended else [event.value]
-
-    def stop(self) -> None:
-        """Ask for nothing more; the thread ends, now or when the input gives it back."""
-        self._stopped = True
-        self._permits.release()
-
-    def _pull(self) -> None:
-        try:
-            while True:
-                self._permits.acquire()
-                if self._stopped:
-                    self._source = iter(())  # freed here and now, so that a generator nobody holds is closed
-                    return
-                for item in self._source:
-                    self._events.put(Event("item", value=item))
-                    break
-                else:
-                    self._events.put(Event("end"))
-                    return
-        except BaseException as error:  # noqa: BLE001  # raised again in the owner's thread
-            self._events.put(Event("error", error=error))

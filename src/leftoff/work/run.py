@@ -13,19 +13,23 @@ from leftoff.errors import JournalError, JournalMoved, PendingRows, Stopped, Usa
 from leftoff.journal.entry import Draft, Entry, Tries, moved_to
 from leftoff.journal.shard import WHOLE, Shard, make_shard
 from leftoff.journal.store import Owner, Store
+from leftoff.work.attempt import fault_of
 from leftoff.work.batches import batches
 from leftoff.work.current import Hand, hold, let_go
 from leftoff.work.each import Loop, each
+from leftoff.work.executors import ExecutorOrFactory
 from leftoff.work.keys import own_key
 from leftoff.work.map import map_items
+from leftoff.work.options import LoopOptions, Options, make_options, takes_options
 from leftoff.work.outcome import Outcome
-from leftoff.work.passes import Duplicates, Options, Pass, failed, released, uncaught
+from leftoff.work.passes import Pass, failed, released, uncaught
 from leftoff.work.report import Report, report_of
 from leftoff.work.signals import StopGuard
 from leftoff.work.step import Cursor, step
-from leftoff.work.values import failure_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from leftoff.work.journal import Journal
 
 T = TypeVar("T")
@@ -51,22 +55,18 @@ class Run:
         self._program = program
         self._owner: Owner | None = None
         self._shard = WHOLE
-        self._attempts = 3
+        self._options = Options()
         self._seen = uncaught()
 
     # -- loops ---------------------------------------------------------------------------------------------------
 
+    @takes_options
     def each(
         self,
         items: Iterable[T],
         *,
         key: Callable[[T], Any] | str | None = None,
-        attempts: int = 3,
-        crashes: int = 5,
-        rate: str | None = None,
-        progress: bool = True,
-        duplicates: Duplicates | None = None,
-        shard: tuple[int, int] | None = None,
+        **options: Unpack[LoopOptions],
     ) -> Loop[T]:
         """Yield every item that is not done yet; an item is done when its body has come back for the next one.
 
@@ -81,29 +81,24 @@ class Run:
         Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
         match at the end, and `Stopped` after Ctrl-C or SIGTERM.
         """
-        return Loop(self, each(self, items, Options(key, attempts, crashes, rate, progress, duplicates, shard)))
+        return Loop(self, each(self, items, make_options("each", key, options)))
 
+    @takes_options
     def batches(
         self,
         items: Iterable[T],
         size: int,
         *,
         key: Callable[[T], Any] | str | None = None,
-        attempts: int = 3,
-        crashes: int = 5,
-        rate: str | None = None,
-        progress: bool = True,
-        duplicates: Duplicates | None = None,
-        shard: tuple[int, int] | None = None,
+        **options: Unpack[LoopOptions],
     ) -> Loop[list[T]]:
         """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
 
         A batch that raised, or that the process did not survive, is retried item by item. The rest is as in `each`.
         """
-        return Loop(
-            self, batches(self, items, size, Options(key, attempts, crashes, rate, progress, duplicates, shard))
-        )
+        return Loop(self, batches(self, items, size, make_options("batches", key, options)))
 
+    @takes_options
     def map(
         self,
         function: Callable[[T], R],
@@ -111,15 +106,11 @@ class Run:
         *,
         key: Callable[[T], Any] | str | None = None,
         workers: int | None = None,
+        executor: ExecutorOrFactory | None = None,
         ordered: bool = True,
         write: Callable[[Any, Outcome[T, R]], object] | None = None,
-        attempts: int = 3,
-        crashes: int = 5,
-        rate: str | None = None,
-        progress: bool = True,
-        duplicates: Duplicates | None = None,
-        shard: tuple[int, int] | None = None,
         result_type: type[R] | None = None,
+        **options: Unpack[LoopOptions],
     ) -> Loop[Outcome[T, R]]:
         """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
 
@@ -129,9 +120,16 @@ class Run:
         dataclass that results are made into, fresh and resumed. An item that raised ``attempts`` times is yielded
         with its ``error``. The rest is as in `each`.
         """
-        options = Options(key, attempts, crashes, rate, progress, duplicates, shard)
         return map_items(
-            self, function, items, options, workers=workers, ordered=ordered, write=write, result_type=result_type
+            self,
+            function,
+            items,
+            make_options("map", key, options),
+            workers=workers,
+            executor=executor,
+            ordered=ordered,
+            write=write,
+            result_type=result_type,
         )
 
     def step(self, name: str, function: Callable[..., R], *arguments: Any) -> R:
@@ -287,7 +285,7 @@ class Run:
                 f"{self.label}: items read from run.connection never end while the loop commits through it; read"
                 " them with run.reader().execute(…)"
             )
-        self._attempts = options.attempts
+        self._options = options
         hand = Hand(self.run_id)
         with StopGuard() as guard:
             walk = self.current_walk = Pass(self.store, owner, items, options, guard, hand)
@@ -339,8 +337,11 @@ class Run:
         if isinstance(error, Exception) and not isinstance(
             error, JournalError
         ):  # an error of the journal is not theirs
-            failure = failure_of(error)
-            self._owner.commit([failed(key, tries, failure, self._attempts) for key, tries in items.items()])
+            fault = fault_of(error, self._options.retry_on)
+            if len(items) > 1:
+                fault = fault._replace(again=True)  # a batch: which of them it was is seen when they come one by one
+            attempts = self._options.attempts
+            self._owner.commit([failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()])
         else:
             self._owner.commit([released(key, tries) for key, tries in items.items()])
 

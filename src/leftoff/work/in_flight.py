@@ -1,4 +1,4 @@
-"""A map in threads: workers compute, the owner's thread commits whatever is waiting, in one commit.
+"""A map with several items in flight: workers compute, the owner's thread commits whatever is waiting, in one commit.
 
 The owner's round:
 
@@ -12,6 +12,7 @@ The owner's round:
 An item's arrows, each with the method that takes it:
 
     new ─fill─► started ─conclude─► done | dead | failed ─fill, after its backoff─► started
+    started ─conclude, its worker died─► failed: a suspect, started again alone, before anything new
     started ─give_back─► released       (second Ctrl-C; a journal that cannot be written)
 """
 
@@ -23,16 +24,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from leftoff.errors import JournalError, Stopped, UnusableValue
+from leftoff.errors import JournalError, Stopped
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work import retry
+from leftoff.work.attempt import Brought, brought_by
 from leftoff.work.each import FIRST
+from leftoff.work.executors import ExecutorOrFactory, InExecutor, broken
+from leftoff.work.feed import Feed
 from leftoff.work.lookup import lookup
 from leftoff.work.outcome import How, Outcome, buried, known
-from leftoff.work.passes import Pass, failed, released
-from leftoff.work.pool import Event, Feed, Pool
+from leftoff.work.passes import Pass, crashed, failed, released
+from leftoff.work.pool import Event, Pool, Threads
 from leftoff.work.signals import shielded
-from leftoff.work.values import failure_of, round_trip
+from leftoff.work.values import Failure, round_trip
 
 if TYPE_CHECKING:
     from leftoff.work.run import Run
@@ -51,25 +55,42 @@ class Flight:
     due: float = 0.0  # monotonic seconds
 
 
-class Threads:
-    """Run a map in threads. Everything here happens in the owner's thread."""
+class InFlight:
+    """Run a map with several items in flight. Everything here happens in the owner's thread."""
 
-    def __init__(self, run: Run, walk: Pass, how: How, items: Iterable[Any], workers: int, ordered: bool) -> None:
+    def __init__(
+        self,
+        run: Run,
+        walk: Pass,
+        how: How,
+        items: Iterable[Any],
+        workers: int | None,
+        executor: ExecutorOrFactory | None,
+        ordered: bool,
+    ) -> None:
         """Start the workers; nothing is asked of the input yet."""
-        self.run, self.walk, self.how, self.workers, self.ordered = run, walk, how, workers, ordered
-        self.pool = Pool(how.function, workers, run.run_id, self._ask_early)
+        self.run, self.walk, self.how, self.ordered = run, walk, how, ordered
+        retry_on = walk.options.retry_on
+        self.pool: Pool
+        if executor is None:
+            self.workers = workers or 1
+            self.pool = Threads(how.function, self.workers, run.run_id, retry_on, self._ask_early)
+        else:
+            self.pool = InExecutor(how.function, executor, run.run_id, retry_on, self._ask_early)
+            self.workers = self.pool.workers(workers)
         self.feed = Feed(items, self.pool.events)
         self.mark_of = lookup(walk.owner)
         self.working: dict[str, Flight] = {}  # with the workers
-        self.waiting: dict[str, Flight] = {}  # failed, keeps its place until its backoff is over
+        self.waiting: dict[str, Flight] = {}  # failed, or its worker died; keeps its place until its backoff is over
         self.next: Flight | None = None  # may not start yet: no rate slot, or not alone
         self.arrived: deque[Any] = deque()
-        self.finished: list[Event] = []
+        self.finished: list[Event] = []  # what became of attempts, to be concluded
         self.concluding: set[str] = set()  # what this round commits: the store does not know it yet
         self.ready: dict[int, Outcome[Any, Any]] = {}
         self.numbers = self.delivered = 0
         self.fatal: BaseException | None = None
         self.draining = False
+        self.broken = False  # the workers died, and there will be no others
         self.slot_in = 0.0  # seconds until the next rate slot, as of the last question
 
     def outcomes(self) -> Iterator[Outcome[Any, Any]]:
@@ -87,9 +108,12 @@ class Threads:
                 if self._is_over():
                     break
                 self._wait(0.0 if self.delivered != before else self._patience())
-            self.pool.stop(join=True)
+            self.pool.stop(now=False)
         except (Stopped, KeyboardInterrupt, JournalError) as error:
-            self.pool.stop(join=False)
+            if self.broken:  # whoever is in flight has died, and its event is on the way
+                self._drain()
+                raise
+            self.pool.stop(now=True)
             if not isinstance(error, JournalError):
                 self._give_back()
             raise
@@ -103,14 +127,15 @@ class Threads:
 
     def _fill(self, starts: dict[str, Flight]) -> None:
         """Add what may start now. What the input raises comes out here, behind all that it brought before."""
-        if self.waiting:
-            now = time.monotonic()
-            for flight in [flight for flight in self.waiting.values() if flight.due <= now]:
-                if self._may_go():
-                    starts[flight.key] = self.waiting.pop(flight.key)
+        now = time.monotonic()
+        for flight in [flight for flight in self.waiting.values() if flight.due <= now]:
+            if self._may_enter(flight, starts) and self._may_go():
+                starts[flight.key] = self.waiting.pop(flight.key)
+        if any(flight.tries.crashes for flight in self.waiting.values()):
+            return  # suspects wait until they can be alone
         while (others := len(self.working) + len(self.waiting) + len(starts)) < self.workers:
             self.next = new = self.next or self._new(starts, self.workers - others)
-            if new is None or not self._may_enter(new, others, starts) or not self._may_go():
+            if new is None or not self._may_enter(new, starts) or not self._may_go():
                 break
             starts[new.key] = new
             self.next = None
@@ -160,15 +185,13 @@ class Threads:
         self.ready[self.numbers] = outcome
         self.numbers += 1
 
-    def _may_enter(self, flight: Flight, others: int, starts: dict[str, Flight]) -> bool:
-        """Return whether an item may start beside what is in flight: a suspect never, and nobody beside a suspect."""
-        if others == 0:
+    def _may_enter(self, flight: Flight, starts: dict[str, Flight]) -> bool:
+        """Return whether an item may start beside what is being worked on: a suspect never, nobody beside one."""
+        house = self.working or starts
+        if not house:
             return True
-        if flight.tries.crashes:
-            return False
         # A suspect is alone, so looking at one item of the house tells whether it is closed.
-        house = self.working or self.waiting or starts
-        return others > 1 or not next(iter(house.values())).tries.crashes
+        return not flight.tries.crashes and not next(iter(house.values())).tries.crashes
 
     def _may_go(self) -> bool:
         """Return whether a rate slot was to be had now, and take it."""
@@ -207,26 +230,43 @@ class Threads:
             self.walk.show(now)
 
     def _conclude(self, event: Event) -> Draft:
-        """Turn what a worker brought into the item's next entry."""
+        """Turn what became of an attempt into the item's next entry."""
         flight = self.working.pop(event.key)
-        error = event.error
-        if error is None:
-            value = round_trip(event.value, event.text, self.how.result_type)
+        if event.what == "died":
+            return self._crashed(flight, event.error)
+        brought: Brought = event.value
+        if brought.done:
+            value = round_trip(brought.value, brought.text, self.how.result_type)
             outcome: Outcome[Any, Any] = Outcome(flight.key, flight.item, value)
             error = self._write(outcome)
             if error is None:
                 self.ready[flight.number] = outcome
-                return Draft("done", flight.key, event.text)
-        if isinstance(error, UnusableValue) or not isinstance(error, Exception):
-            self.fatal = self.fatal or error  # ends the loop, once what is beside it is committed
+                return Draft("done", flight.key, brought.text)
+            brought = brought_by(error, self.walk.options.retry_on)
+        if brought.fault is None:
+            self.fatal = self.fatal or brought.fatal  # ends the loop, once what is beside it is committed
             return released(flight.key, flight.tries)
-        failure = failure_of(error)
-        draft = failed(flight.key, flight.tries, failure, self.walk.options.attempts)
+        flight.tries = flight.tries.after_error()
+        draft = failed(flight.key, flight.tries, brought.fault, self.walk.options.attempts)
+        return self._set_back(flight, draft, brought.fault.failure, brought.fault.pause(flight.tries.errors))
+
+    def _crashed(self, flight: Flight, error: BaseException | None) -> Draft:
+        """Take in that the worker which had an item in hand died: it is a suspect from now on."""
+        if self.walk.guard.asked is not None:  # the signal went to the workers, too
+            return released(flight.key, flight.tries)
+        if not self.pool.renew():
+            self.broken, self.fatal = True, self.fatal or broken(error)
+        flight.tries = flight.tries.after_crash()
+        failure = Failure("ProcessEnded", f"the worker that had it in hand died: {error}")
+        draft = crashed(flight.key, flight.tries, failure, self.walk.options.crashes)
+        return self._set_back(flight, draft, failure, retry.delay(flight.tries.crashes))
+
+    def _set_back(self, flight: Flight, draft: Draft, failure: Failure, pause: float) -> Draft:
+        """Let an item wait for its next try, or be a dead letter; return its entry."""
         if draft.kind == "dead":
             self.ready[flight.number] = Outcome(flight.key, flight.item, None, failure)
         else:
-            flight.tries = Tries(flight.tries.errors + 1, flight.tries.crashes)
-            flight.due = time.monotonic() + retry.delay(flight.tries.errors)
+            flight.due = time.monotonic() + pause
             self.waiting[flight.key] = flight
         return draft
 
@@ -265,16 +305,18 @@ class Threads:
 
     def _patience(self) -> float | None:
         """Return for how long nothing but an event can change anything; None for as long as it takes."""
-        times = [max(0.0, flight.due - time.monotonic()) for flight in self.waiting.values()]
+        waiting = [flight for flight in self.waiting.values() if self._may_enter(flight, {})]
+        times = [max(0.0, flight.due - time.monotonic()) for flight in waiting]
         if self.slot_in:
             times.append(self.slot_in)
         return min(times, default=None)
 
     def _wait(self, timeout: float | None) -> None:
         events = self.pool.wait(timeout)
-        self.finished.extend(event for event in events if event.what == "finished")
         for event in events:
-            if event.what != "finished":
+            if event.what in ("finished", "died"):
+                self.finished.append(event)
+            else:
                 self.arrived.extend(self.feed.take(event))
 
     # -- endings -------------------------------------------------------------------------------------------------
@@ -286,7 +328,7 @@ class Threads:
             self._round()
             if self.working:
                 self._wait(None)
-        self.pool.stop(join=True)
+        self.pool.stop(now=False)
 
     def _give_back(self) -> None:
         """Give back what is in flight, without waiting for it."""

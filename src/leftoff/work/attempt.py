@@ -1,0 +1,95 @@
+"""One attempt at an item, in whatever thread or process it is made: what it brought, or what went wrong."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from leftoff.errors import UnusableValue, UsageError
+from leftoff.work import retry
+from leftoff.work.values import Failure, encode, failure_of
+
+RetryOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], bool]
+
+
+class Fault(NamedTuple):
+    """Be what an attempt raised: for the journal, whether another try is worth it, and the seconds asked for before."""
+
+    failure: Failure
+    again: bool = True
+    wait: float = 0.0
+
+    def pause(self, errors: int) -> float:
+        """Return how many seconds to wait before the next try, after so many errors."""
+        return max(retry.delay(errors), self.wait)
+
+
+class Brought(NamedTuple):
+    """Be what an attempt brought: a value and its JSON text, a fault of the item, or what ends the loop."""
+
+    value: Any = None
+    text: str | None = None
+    fault: Fault | None = None
+    fatal: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it brought a value."""
+        return self.fault is None and self.fatal is None
+
+
+def attempt(function: Callable[[Any], Any], item: Any, key: str, retry_on: RetryOn) -> Brought:
+    """Call the function with the item; whatever it raises is returned."""
+    try:
+        value = function(item)
+        return Brought(value, encode(value, key))
+    except UnusableValue as error:
+        return Brought(fatal=error)
+    except Exception as error:  # noqa: BLE001  # whatever the user's code raises
+        return brought_by(error, retry_on)
+    except BaseException as error:  # noqa: BLE001  # the owner raises it again
+        return Brought(fatal=error)
+
+
+def brought_by(error: Exception, retry_on: RetryOn) -> Brought:
+    """Return an error of an item as what its attempt brought; what ``retry_on`` itself raises ends the loop."""
+    try:
+        return Brought(fault=fault_of(error, retry_on))
+    except Exception as fatal:  # noqa: BLE001  # the user's own function failed: no item is to blame
+        return Brought(fatal=fatal)
+
+
+def fault_of(error: Exception, retry_on: RetryOn) -> Fault:
+    """Judge an error: is another try worth it, and when. What ``retry_on`` raises passes."""
+    again = isinstance(error, retry_on) if isinstance(retry_on, (type, tuple)) else bool(retry_on(error))
+    return Fault(failure_of(error), again, asked_wait(error) or 0.0)
+
+
+def check_retry_on(retry_on: Any) -> None:
+    """Raise UsageError unless ``retry_on`` can judge an error."""
+    kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        return
+    if inspect.isclass(retry_on) or not callable(retry_on):
+        raise UsageError(
+            f"retry_on={retry_on!r}: give exception classes, such as (TimeoutError, ConnectionError), or a function"
+            " from an exception to a bool"
+        )
+
+
+def asked_wait(error: Exception) -> float | None:
+    """Return the seconds that the service behind an error asks to wait, None if it names none.
+
+    Read are ``error.retry_after`` in seconds, and the Retry-After header of ``error.response`` (requests, httpx, …)
+    or of the error itself (urllib).
+    """
+    with suppress(Exception):  # whatever a foreign exception's attributes do, the item's own error stands
+        seconds = getattr(error, "retry_after", None)
+        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
+            return max(0.0, float(seconds))
+        headers = getattr(getattr(error, "response", error), "headers", None)
+        if headers is not None:
+            return retry.after(headers.get("Retry-After") or headers.get("retry-after") or "")
+    return None

@@ -1,0 +1,196 @@
+"""A map whose attempts are made by an executor of `concurrent.futures`: processes, Dask's, MPI's.
+
+1. The owner commits, the executor computes: no worker ever touches the journal.
+2. An attempt returns what happened as plain data: an exception that cannot be sent does no harm. So what a future
+   itself raises is the executor's: the worker that had the item in hand died, or the item cannot be sent.
+3. A `ProcessPoolExecutor` breaks as a whole when one of its workers dies, and is made again from its own settings; of
+   others only a factory can make another.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle  # only to ask beforehand whether an executor will be able to send a function
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from functools import partial
+from typing import Any
+
+from leftoff.errors import Stopped, UsageError
+from leftoff.work.attempt import Brought, Fault, RetryOn, attempt
+from leftoff.work.current import Hand, hold, let_go
+from leftoff.work.pool import Event, Pool
+from leftoff.work.values import failure_of
+
+ExecutorOrFactory = Executor | Callable[[], Executor]
+_UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError)  # what pickle raises, whoever uses it
+
+
+class InExecutor(Pool):
+    """Make attempts in an executor."""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        executor: ExecutorOrFactory,
+        run_id: str,
+        retry_on: RetryOn,
+        idle: Callable[[], None],
+    ) -> None:
+        """Use an executor that somebody else ends, or make one that ends with this.
+
+        idle: called when an item is finished, in the thread in which the executor says so.
+        """
+        super().__init__()
+        self._make = None if isinstance(executor, Executor) else executor
+        self._ours = self._make is not None
+        self._executor = executor if isinstance(executor, Executor) else _made(executor)
+        self._broken = False
+        self._call, self._idle = partial(_attempt, function, run_id, retry_on), idle
+        if isinstance(self._executor, ProcessPoolExecutor):
+            _check_sendable(self._executor, function, retry_on)
+
+    def workers(self, wanted: int | None) -> int:
+        """Return how many attempts to have in flight: one per worker. Raise UsageError where nobody says how many."""
+        number: int | None = getattr(self._executor, "_max_workers", None)  # of the standard library's, and of loky's
+        if number is None and wanted is None:
+            raise UsageError(
+                f"map(executor=…): a {type(self._executor).__name__} does not say how many workers it has; pass"
+                " workers=N"
+            )
+        return min(each for each in (wanted, number) if each is not None)
+
+    def submit(self, key: str, item: Any, number: int) -> None:
+        """Hand an item to the executor, or to its successor where it has broken since."""
+        try:
+            future = self._executor.submit(self._call, key, item, number)
+        except BrokenExecutor as error:
+            self._broken = True
+            if not self.renew():
+                self.events.put(Event("finished", key, Brought(fatal=broken(error))))  # nobody began it
+                return
+            future = self._executor.submit(self._call, key, item, number)
+        future.add_done_callback(partial(self._finished, self._executor, key))
+
+    def _finished(self, executor: Executor, key: str, future: Future[Brought]) -> None:
+        error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
+        if error is None:
+            brought = future.result()
+            if brought.done:
+                self._idle()
+        elif isinstance(error, _UNSENDABLE):
+            brought = Brought(fault=Fault(failure_of(error), again=False))
+        elif isinstance(error, Exception):
+            self._broken = self._broken or (isinstance(error, BrokenExecutor) and executor is self._executor)
+            self.events.put(Event("died", key, error=error))
+            return
+        else:
+            brought = Brought(fatal=error)
+        self.events.put(Event("finished", key, brought))
+
+    def renew(self) -> bool:
+        """Make the executor again if it is broken; return whether there is one to go on with."""
+        if not self._broken:
+            return True
+        old = self._executor
+        if self._make is not None:
+            self._executor = _made(self._make)
+        elif type(old) is ProcessPoolExecutor:
+            self._executor = _made_again(old)
+        else:
+            return False
+        old.shutdown(wait=False)
+        self._broken, self._ours = False, True
+        return True
+
+    def stop(self, *, now: bool) -> None:
+        """End an executor of ours. Now also means not to wait for processes: the interpreter would, at its end."""
+        if now and isinstance(self._executor, ProcessPoolExecutor):
+            for process in list((self._executor._processes or {}).values()):
+                process.kill()
+        if self._ours:
+            self._executor.shutdown(wait=not now, cancel_futures=now)
+
+
+def broken(error: BaseException | None) -> Stopped:
+    """Return what ends a loop whose executor is broken for good."""
+    return Stopped(
+        f"stopped: the executor broke ({error}) and only a function can make another: pass executor=FACTORY;"
+        " everything finished is kept: run the same again to go on",
+        75,
+    )
+
+
+def _attempt(
+    function: Callable[[Any], Any], run_id: str, retry_on: RetryOn, key: str, item: Any, number: int
+) -> Brought:
+    """Make an attempt, in a worker. What it brought comes back as the text that the journal keeps."""
+    if not _depends and threading.current_thread() is threading.main_thread():
+        _depend_on_owner()
+    hand = Hand(run_id)
+    hand.key, hand.attempt = key, number
+    hold(hand)
+    try:
+        return attempt(function, item, key, retry_on)._replace(value=None)
+    finally:
+        let_go(hand)
+
+
+_depends: list[threading.Thread] = []
+
+
+def _depend_on_owner() -> None:
+    """Let a worker process leave a terminal's Ctrl-C to its owner, and end with it.
+
+    An orphan would go on with an item that the run's next owner begins again, and then wait for more for ever.
+    """
+    owner = multiprocessing.parent_process()
+    if owner is None:  # the executor works in this very process
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end() -> None:
+        owner.join()
+        os._exit(1)  # from here only this ends a process; nothing that it holds is anybody's any more
+
+    _depends.append(threading.Thread(target=end, name="leftoff-owner", daemon=True))
+    _depends[0].start()
+
+
+def _made(factory: Callable[[], Executor]) -> Executor:
+    if not callable(factory):
+        raise UsageError(f"executor={factory!r}: give an executor of concurrent.futures, or a function that makes one")
+    executor = factory()
+    if not isinstance(executor, Executor):
+        raise UsageError(f"executor={factory!r} made {executor!r}, which is no executor of concurrent.futures")
+    return executor
+
+
+def _made_again(old: ProcessPoolExecutor) -> ProcessPoolExecutor:
+    """Return a new executor with the settings of one that broke, which are private in all of Python 3.10 to 3.14."""
+    settings = vars(old)
+    more = {"max_tasks_per_child": settings["_max_tasks_per_child"]} if sys.version_info >= (3, 11) else {}
+    return ProcessPoolExecutor(
+        settings["_max_workers"], settings["_mp_context"], settings["_initializer"], settings["_initargs"], **more
+    )
+
+
+def _check_sendable(executor: ProcessPoolExecutor, function: Callable[[Any], Any], retry_on: RetryOn) -> None:
+    """Raise UsageError where the worker processes could not get at the function: each would die of it."""
+    try:
+        pickle.dumps((function, retry_on))
+    except _UNSENDABLE as error:
+        raise UsageError(
+            f"the function and retry_on must be sent to another process, and cannot ({error}): define them at the top"
+            " of a module, or work in threads: workers=N without executor="
+        ) from None
+    typed_in = getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+    if typed_in and vars(executor)["_mp_context"].get_start_method() != "fork":
+        raise UsageError(
+            "a worker process cannot import a function that was typed in: put it into a module, or work in threads:"
+            " workers=N without executor="
+        )
