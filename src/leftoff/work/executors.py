@@ -48,7 +48,7 @@ class InExecutor(Pool):
         super().__init__()
         self._make = None if isinstance(executor, Executor) else executor
         self._ours = self._make is not None
-        self._executor = executor if isinstance(executor, Executor) else _made(executor)
+        self._executor = _prepared(executor) if isinstance(executor, Executor) else _made(executor)
         self._broken = False
         self._call, self._idle = partial(_attempt, function, run_id, retry_on), idle
         if isinstance(self._executor, ProcessPoolExecutor):
@@ -129,8 +129,8 @@ def _attempt(
     function: Callable[[Any], Any], run_id: str, retry_on: RetryOn, key: str, item: Any, number: int
 ) -> Brought:
     """Make an attempt, in a worker. What it brought comes back as the text that the journal keeps."""
-    if not _depends and threading.current_thread() is threading.main_thread():
-        _depend_on_owner()
+    if threading.current_thread() is threading.main_thread():
+        _depend_on_owner()  # the process may be older than this loop
     hand = Hand(run_id)
     hand.key, hand.attempt = key, number
     hold(hand)
@@ -140,7 +140,7 @@ def _attempt(
         let_go(hand)
 
 
-_depends: list[threading.Thread] = []
+_depending: set[int] = set()  # pids: a fork of a worker process has to begin anew
 
 
 def _depend_on_owner() -> None:
@@ -149,16 +149,16 @@ def _depend_on_owner() -> None:
     An orphan would go on with an item that the run's next owner begins again, and then wait for more for ever.
     """
     owner = multiprocessing.parent_process()
-    if owner is None:  # the executor works in this very process
+    if owner is None or os.getpid() in _depending:  # the executor works in this very process, or this was done
         return
+    _depending.add(os.getpid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end() -> None:
         owner.join()
         os._exit(1)  # from here only this ends a process; nothing that it holds is anybody's any more
 
-    _depends.append(threading.Thread(target=end, name="leftoff-owner", daemon=True))
-    _depends[0].start()
+    threading.Thread(target=end, name="leftoff-owner", daemon=True).start()
 
 
 def _made(factory: Callable[[], Executor]) -> Executor:
@@ -167,11 +167,27 @@ def _made(factory: Callable[[], Executor]) -> Executor:
     executor = factory()
     if not isinstance(executor, Executor):
         raise UsageError(f"executor={factory!r} made {executor!r}, which is no executor of concurrent.futures")
+    return _prepared(executor)
+
+
+def _prepared(executor: Executor) -> Executor:
+    """Let each process that the executor starts from now on depend on its owner before it has anything to do."""
+    if type(executor) is ProcessPoolExecutor:
+        settings = vars(executor)  # private, in all of Python 3.10 to 3.14
+        if getattr(settings["_initializer"], "func", None) is not _begin:
+            settings["_initializer"] = partial(_begin, settings["_initializer"])
     return executor
 
 
+def _begin(initializer: Callable[..., object] | None, *arguments: Any) -> None:
+    """Begin a worker process."""
+    _depend_on_owner()
+    if initializer is not None:
+        initializer(*arguments)
+
+
 def _made_again(old: ProcessPoolExecutor) -> ProcessPoolExecutor:
-    """Return a new executor with the settings of one that broke, which are private in all of Python 3.10 to 3.14."""
+    """Return a new executor with the settings of one that broke."""
     settings = vars(old)
     more = {"max_tasks_per_child": settings["_max_tasks_per_child"]} if sys.version_info >= (3, 11) else {}
     return ProcessPoolExecutor(
