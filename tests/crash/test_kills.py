@@ -86,7 +86,8 @@ def test_kill_at_every_boundary(server, quick, rng, counted, loop, suffix, durab
         campaign.finish(rng.sample(items, len(items)))
         assert campaign.result() == clean.result(), f"killed at boundary {boundary}"
     # Workers share commits, and a syncing thread makes calls of its own, as chance has it: the last may not come.
-    assert reached == list(boundaries) or ((loop in ("threads", "processes") or durability == "process") and len(reached) > count)
+    shared = loop in ("threads", "processes") or durability == "process"
+    assert reached == list(boundaries) or (shared and len(reached) > count)
     counted("kills before and behind a call", store_of(suffix), len(reached))
 
 

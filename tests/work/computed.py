@@ -123,6 +123,16 @@ def slow(n):
     return n
 
 
+def lingers(n):
+    """1 sleeps for an hour, 2 where nothing but its process's end can help."""
+    note(n)
+    if n == 2:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    if n in (1, 2):
+        time.sleep(3600)
+    return os.getpid()
+
+
 def main():
     """Work in processes until something ends us."""
     with processes() as pool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import signal
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from leftoff.errors import UnusableValue, UsageError
 from leftoff.work import retry
 from leftoff.work.values import Failure, encode, failure_of
 
+R = TypeVar("R")
 RetryOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], bool]
 
 
@@ -40,17 +44,63 @@ class Brought(NamedTuple):
         return self.fault is None and self.fatal is None
 
 
-def attempt(function: Callable[[Any], Any], item: Any, key: str, retry_on: RetryOn) -> Brought:
-    """Call the function with the item; whatever it raises is returned."""
+class Overdue(BaseException):
+    """Be raised in an attempt that takes too long; no ``except Exception`` of the user's eats it."""
+
+
+def overdue(timeout: float | None) -> TimeoutError:
+    """Return what an item is told to have raised that took too long."""
+    return TimeoutError(f"it took longer than timeout={timeout:g} s")
+
+
+def attempt(
+    function: Callable[[Any], Any], item: Any, key: str, retry_on: RetryOn, timeout: float | None = None
+) -> Brought:
+    """Call the function with the item; whatever it raises is returned.
+
+    timeout: seconds; in a main thread they are kept here, anywhere else the owner looks after them.
+    """
     try:
-        value = function(item)
+        value = call_within(timeout, function, item) if timeout is not None and has_alarm() else function(item)
         return Brought(value, encode(value, key))
     except UnusableValue as error:
         return Brought(fatal=error)
     except Exception as error:  # noqa: BLE001  # whatever the user's code raises
         return brought_by(error, retry_on)
+    except Overdue as where:
+        return brought_late(timeout, where, retry_on)
     except BaseException as error:  # noqa: BLE001  # the owner raises it again
         return Brought(fatal=error)
+
+
+def has_alarm() -> bool:
+    """Return whether this thread can be woken by a timer."""
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
+def call_within(timeout: float, function: Callable[[Any], R], item: Any) -> R:
+    """Call the function in the main thread; raise TimeoutError where it takes longer, whatever it waits for.
+
+    A timer of somebody else's goes on behind it.
+    """
+
+    def ring(*_: object) -> None:
+        raise Overdue
+
+    begun, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
+    theirs, interval = 0.0, 0.0
+    try:
+        try:
+            theirs, interval = signal.setitimer(signal.ITIMER_REAL, timeout)
+            return function(item)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+    except Overdue as where:  # it may come as late as in the `finally`
+        raise overdue(timeout) from where
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+        if theirs:
+            signal.setitimer(signal.ITIMER_REAL, max(1e-6, theirs - (time.monotonic() - begun)), interval)
 
 
 def brought_by(error: Exception, retry_on: RetryOn) -> Brought:
@@ -59,6 +109,13 @@ def brought_by(error: Exception, retry_on: RetryOn) -> Brought:
         return Brought(fault=fault_of(error, retry_on))
     except Exception as fatal:  # noqa: BLE001  # the user's own function failed: no item is to blame
         return Brought(fatal=fatal)
+
+
+def brought_late(timeout: float | None, where: Overdue, retry_on: RetryOn) -> Brought:
+    """Return what an attempt brought that was ended because it took too long."""
+    error = overdue(timeout)
+    error.__cause__ = where
+    return brought_by(error, retry_on)
 
 
 def fault_of(error: Exception, retry_on: RetryOn) -> Fault:

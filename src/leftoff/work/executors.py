@@ -39,6 +39,7 @@ class InExecutor(Pool):
         executor: ExecutorOrFactory,
         run_id: str,
         retry_on: RetryOn,
+        timeout: float | None,
         idle: Callable[[], None],
     ) -> None:
         """Use an executor that somebody else ends, or make one that ends with this.
@@ -50,7 +51,8 @@ class InExecutor(Pool):
         self._ours = self._make is not None
         self._executor = _prepared(executor) if isinstance(executor, Executor) else _made(executor)
         self._broken = False
-        self._call, self._idle = partial(_attempt, function, run_id, retry_on), idle
+        self._killed: Executor | None = None
+        self._call, self._idle = partial(_attempt, function, run_id, retry_on, timeout), idle
         if isinstance(self._executor, ProcessPoolExecutor):
             _check_sendable(self._executor, function, retry_on)
 
@@ -86,11 +88,23 @@ class InExecutor(Pool):
             brought = Brought(fault=Fault(failure_of(error), again=False))
         elif isinstance(error, Exception):
             self._broken = self._broken or (isinstance(error, BrokenExecutor) and executor is self._executor)
-            self.events.put(Event("died", key, error=error))
+            self.events.put(Event("died", key, executor is self._killed, error))
             return
         else:
             brought = Brought(fatal=error)
         self.events.put(Event("finished", key, brought))
+
+    grace = 5.0  # a process looks after itself as long as it runs Python code; and it may have had to start first
+
+    def interrupt(self, key: str) -> None:  # noqa: ARG002  # which of the processes has it in hand nobody knows
+        """Kill the processes of a pool, one of which has not come back from where no timer can end it."""
+        self._kill()
+
+    def _kill(self) -> None:
+        if isinstance(self._executor, ProcessPoolExecutor):
+            self._killed = self._executor
+            for process in list((vars(self._executor)["_processes"] or {}).values()):
+                process.kill()
 
     def renew(self) -> bool:
         """Make the executor again if it is broken; return whether there is one to go on with."""
@@ -109,9 +123,8 @@ class InExecutor(Pool):
 
     def stop(self, *, now: bool) -> None:
         """End an executor of ours. Now also means not to wait for processes: the interpreter would, at its end."""
-        if now and isinstance(self._executor, ProcessPoolExecutor):
-            for process in list((self._executor._processes or {}).values()):
-                process.kill()
+        if now:
+            self._kill()
         if self._ours:
             self._executor.shutdown(wait=not now, cancel_futures=now)
 
@@ -126,7 +139,13 @@ def broken(error: BaseException | None) -> Stopped:
 
 
 def _attempt(
-    function: Callable[[Any], Any], run_id: str, retry_on: RetryOn, key: str, item: Any, number: int
+    function: Callable[[Any], Any],
+    run_id: str,
+    retry_on: RetryOn,
+    timeout: float | None,
+    key: str,
+    item: Any,
+    number: int,
 ) -> Brought:
     """Make an attempt, in a worker. What it brought comes back as the text that the journal keeps."""
     if threading.current_thread() is threading.main_thread():
@@ -135,7 +154,7 @@ def _attempt(
     hand.key, hand.attempt = key, number
     hold(hand)
     try:
-        return attempt(function, item, key, retry_on)._replace(value=None)
+        return attempt(function, item, key, retry_on, timeout)._replace(value=None)
     finally:
         let_go(hand)
 

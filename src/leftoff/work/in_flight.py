@@ -18,6 +18,7 @@ An item's arrows, each with the method that takes it:
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from leftoff.errors import JournalError, Stopped
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work import retry
-from leftoff.work.attempt import Brought, brought_by
+from leftoff.work.attempt import Brought, Fault, brought_by, fault_of, overdue
 from leftoff.work.each import FIRST
 from leftoff.work.executors import ExecutorOrFactory, InExecutor, broken
 from leftoff.work.feed import Feed
@@ -35,7 +36,7 @@ from leftoff.work.lookup import lookup
 from leftoff.work.outcome import How, Outcome, buried, known
 from leftoff.work.passes import Pass, crashed, failed, released
 from leftoff.work.pool import Event, Pool, Threads
-from leftoff.work.signals import shielded
+from leftoff.work.signals import SLICE, shielded
 from leftoff.work.values import Failure, round_trip
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Flight:
     number: int
     tries: Tries
     due: float = 0.0  # monotonic seconds
+    end: float = math.inf  # monotonic seconds: then it has taken too long
+    late: bool = False  # it has, and was interrupted
 
 
 class InFlight:
@@ -70,13 +73,13 @@ class InFlight:
     ) -> None:
         """Start the workers; nothing is asked of the input yet."""
         self.run, self.walk, self.how, self.ordered = run, walk, how, ordered
-        retry_on = walk.options.retry_on
+        retry_on, timeout = walk.options.retry_on, how.timeout
         self.pool: Pool
         if executor is None:
             self.workers = workers or 1
-            self.pool = Threads(how.function, self.workers, run.run_id, retry_on, self._ask_early)
+            self.pool = Threads(how.function, self.workers, run.run_id, retry_on, timeout, self._ask_early)
         else:
-            self.pool = InExecutor(how.function, executor, run.run_id, retry_on, self._ask_early)
+            self.pool = InExecutor(how.function, executor, run.run_id, retry_on, timeout, self._ask_early)
             self.workers = self.pool.workers(workers)
         self.feed = Feed(items, self.pool.events)
         self.mark_of = lookup(walk.owner)
@@ -222,6 +225,8 @@ class InFlight:
         self.concluding.clear()
         self.working.update(starts)
         for flight in starts.values():
+            if self.how.timeout is not None:
+                flight.end, flight.late = time.monotonic() + self.how.timeout + self.pool.grace, False
             self.pool.submit(flight.key, flight.item, 1 + flight.tries.errors + flight.tries.crashes)
         guard.hand = _name(self.working, len(self.working))
         if self.fatal is not None and not self.draining:
@@ -233,7 +238,7 @@ class InFlight:
         """Turn what became of an attempt into the item's next entry."""
         flight = self.working.pop(event.key)
         if event.what == "died":
-            return self._crashed(flight, event.error)
+            return self._died(flight, event.error, ended_by_us=event.value)
         brought: Brought = event.value
         if brought.done:
             value = round_trip(brought.value, brought.text, self.how.result_type)
@@ -246,16 +251,24 @@ class InFlight:
         if brought.fault is None:
             self.fatal = self.fatal or brought.fatal  # ends the loop, once what is beside it is committed
             return released(flight.key, flight.tries)
-        flight.tries = flight.tries.after_error()
-        draft = failed(flight.key, flight.tries, brought.fault, self.walk.options.attempts)
-        return self._set_back(flight, draft, brought.fault.failure, brought.fault.pause(flight.tries.errors))
+        return self._failed(flight, brought.fault)
 
-    def _crashed(self, flight: Flight, error: BaseException | None) -> Draft:
-        """Take in that the worker which had an item in hand died: it is a suspect from now on."""
-        if self.walk.guard.asked is not None:  # the signal went to the workers, too
-            return released(flight.key, flight.tries)
+    def _failed(self, flight: Flight, fault: Fault) -> Draft:
+        flight.tries = flight.tries.after_error()
+        draft = failed(flight.key, flight.tries, fault, self.walk.options.attempts)
+        return self._set_back(flight, draft, fault.failure, fault.pause(flight.tries.errors))
+
+    def _died(self, flight: Flight, error: BaseException | None, *, ended_by_us: bool) -> Draft:
+        """Take in that the worker which had an item in hand died: if nobody ended it, the item is a suspect."""
         if not self.pool.renew():
             self.broken, self.fatal = True, self.fatal or broken(error)
+        if flight.late:
+            return self._failed(flight, fault_of(overdue(self.how.timeout), self.walk.options.retry_on))
+        if ended_by_us:  # for the sake of another's timeout
+            self.waiting[flight.key] = flight
+            return released(flight.key, flight.tries)
+        if self.walk.guard.asked is not None:  # the signal went to the workers, too
+            return released(flight.key, flight.tries)
         flight.tries = flight.tries.after_crash()
         failure = Failure("ProcessEnded", f"the worker that had it in hand died: {error}")
         draft = crashed(flight.key, flight.tries, failure, self.walk.options.crashes)
@@ -306,7 +319,10 @@ class InFlight:
     def _patience(self) -> float | None:
         """Return for how long nothing but an event can change anything; None for as long as it takes."""
         waiting = [flight for flight in self.waiting.values() if self._may_enter(flight, {})]
-        times = [max(0.0, flight.due - time.monotonic()) for flight in waiting]
+        now = time.monotonic()
+        times = [max(0.0, flight.due - now) for flight in waiting]
+        if self.how.timeout is not None:
+            times += [max(0.0, flight.end - now) for flight in self.working.values()]
         if self.slot_in:
             times.append(self.slot_in)
         return min(times, default=None)
@@ -318,6 +334,23 @@ class InFlight:
                 self.finished.append(event)
             else:
                 self.arrived.extend(self.feed.take(event))
+        if self.how.timeout is not None:
+            self._interrupt_late(time.monotonic(), {event.key for event in self.finished})
+
+    def _interrupt_late(self, now: float, finished: set[str]) -> None:
+        """Interrupt the attempts that take too long; say once which of them go on all the same."""
+        for key, flight in self.working.items():
+            if flight.end > now or key in finished:
+                continue
+            if flight.late:
+                self.walk.say(
+                    f"{key} takes longer than timeout={self.how.timeout:g} s, in a call that cannot be interrupted from"
+                    " here; it is waited for (a process of a ProcessPoolExecutor would be ended)"
+                )
+                flight.end = math.inf
+            else:
+                flight.late, flight.end = True, now + SLICE
+                self.pool.interrupt(key)
 
     # -- endings -------------------------------------------------------------------------------------------------
 

@@ -94,6 +94,7 @@ def map(  # noqa: A001  # leftoff.map
     ordered: bool = True,
     write: Callable[[Any, Outcome[T, R]], object] | None = None,
     result_type: type[R] | None = None,
+    timeout: float | None = None,
     durability: Durability = "power",
     **options: Unpack[LoopOptions],
 ) -> Loop[Outcome[T, R]]:
@@ -112,6 +113,7 @@ def map(  # noqa: A001  # leftoff.map
             ordered=ordered,
             write=write,
             result_type=result_type,
+            timeout=timeout,
             **options,
         )
     )

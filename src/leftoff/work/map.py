@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from leftoff.errors import JournalError, UnusableValue, UsageError
 from leftoff.journal.entry import Draft, Tries
-from leftoff.work.attempt import Fault, RetryOn, fault_of
+from leftoff.work.attempt import Fault, RetryOn, call_within, fault_of, has_alarm
 from leftoff.work.each import FIRST, Loop
 from leftoff.work.executors import ExecutorOrFactory
 from leftoff.work.in_flight import InFlight
@@ -36,13 +36,16 @@ def map_items(
     ordered: bool,
     write: Callable[[Any, Outcome[T, R]], object] | None,
     result_type: type[R] | None,
+    timeout: float | None,
 ) -> Loop[Outcome[T, R]]:
     """Return the loop over the outcomes."""
     if workers is not None and workers < 1:
         raise UsageError(f"workers={workers}: at least one is needed")
+    if timeout is not None and not timeout > 0:
+        raise UsageError(f"timeout={timeout}: give the seconds that an item may take")
     if not callable(function):
         raise UsageError(f"map({function!r}): the first argument is the function, the second the items")
-    how = How(function, write, result_type)
+    how = How(function, write, result_type, timeout)
     return Loop(run, _map(run, how, items, options, workers, executor, ordered))
 
 
@@ -58,7 +61,7 @@ def _map(
     with run.walk(items, options) as walk:
         if how.write is not None and walk.owner.connection is None:
             raise UsageError(f"map(write=…) needs a journal with tables, such as papers.db; {run.store.url} has none")
-        if executor is None and workers in (None, 1):
+        if executor is None and workers in (None, 1) and (how.timeout is None or has_alarm()):
             yield from _one_by_one(run, walk, how, walk.items)
         else:
             yield from InFlight(run, walk, how, walk.items, workers, executor, ordered).outcomes()
@@ -97,7 +100,7 @@ def _work(run: Run, walk: Pass, how: How, key: str, item: Any, tries: Tries) -> 
         try:
             if guard.urgent:
                 guard.check()
-            value = how.function(item)
+            value = how.function(item) if how.timeout is None else call_within(how.timeout, how.function, item)
             text = encode(value, key)
             outcome: Outcome[Any, Any] = Outcome(key, item, round_trip(value, text, how.result_type))
             if how.write is not None:

@@ -39,11 +39,12 @@ class Outcome(Generic[T, R]):
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """Be how the outcomes are made: the function, the user's ``write``, and the type of the results."""
+    """Be how the outcomes are made: the function and the seconds it may take, ``write``, the type of the results."""
 
     function: Callable[[Any], Any]
     write: Callable[[Any, Any], object] | None
     result_type: type[Any] | None
+    timeout: float | None = None
 
 
 def known(run: Run, walk: Pass, how: How, key: str, item: Any, mark: Mark) -> list[Outcome[Any, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from leftoff.work.attempt import RetryOn, attempt
+from leftoff.work.attempt import Brought, Overdue, RetryOn, attempt, brought_late
 from leftoff.work.current import Hand, hold
 from leftoff.work.signals import SLICE
 
@@ -20,7 +20,7 @@ class Event(NamedTuple):
 
     what: str
     key: str = ""
-    value: Any = None  # of an item: what the attempt brought; of the input: the item
+    value: Any = None  # of an attempt: what it brought, or whether we ended the worker; of the input: the item
     error: BaseException | None = None
 
 
@@ -37,6 +37,13 @@ class Pool(ABC):
     @abstractmethod
     def stop(self, *, now: bool) -> None:
         """Let the workers end: when what they have in hand is finished, or as soon as can be."""
+
+    grace = 0.0
+    """Seconds behind an item's timeout until `interrupt` is to be called."""
+
+    @abstractmethod
+    def interrupt(self, key: str) -> None:
+        """End an attempt that takes too long, if that can be done from outside."""
 
     def renew(self) -> bool:
         """Replace workers that died; return whether that can be done."""
@@ -58,7 +65,13 @@ class Threads(Pool):
     """Call one function in some threads of this process."""
 
     def __init__(
-        self, function: Callable[[Any], Any], workers: int, run_id: str, retry_on: RetryOn, idle: Callable[[], None]
+        self,
+        function: Callable[[Any], Any],
+        workers: int,
+        run_id: str,
+        retry_on: RetryOn,
+        timeout: float | None,
+        idle: Callable[[], None],
     ) -> None:
         """Start the threads. They are daemons: a second Ctrl-C leaves without them.
 
@@ -66,7 +79,10 @@ class Threads(Pool):
         """
         super().__init__()
         self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
-        self._function, self._run_id, self._retry_on, self._idle = function, run_id, retry_on, idle
+        self._function, self._run_id, self._idle = function, run_id, idle
+        self._retry_on, self._timeout = retry_on, timeout
+        self._inside: dict[str, int] = {}  # the thread that has an item in hand
+        self._entering = threading.Lock()
         self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
         for thread in self._threads:
             thread.start()
@@ -81,11 +97,34 @@ class Threads(Pool):
         while (work := self._work.get()) is not None:
             key, item, hand.attempt = work
             hand.key = key
-            brought = attempt(self._function, item, key, self._retry_on)
+            brought = self._attempt(key, item)
             hand.key = None
             if brought.done:
                 self._idle()
             self.events.put(Event("finished", key, brought))
+
+    def _attempt(self, key: str, item: Any) -> Brought:
+        """Make an attempt that `interrupt` can end; nothing behind this it can."""
+        self._inside[key] = threading.get_ident()
+        try:
+            brought = attempt(self._function, item, key, self._retry_on, self._timeout)
+            self._leave(key)
+        except Overdue as where:  # it came when the item was just finished
+            self._leave(key)
+            return brought_late(self._timeout, where, self._retry_on)
+        return brought
+
+    def _leave(self, key: str) -> None:
+        with self._entering:
+            thread = self._inside.pop(key)
+            if self._timeout is not None:
+                _raise_in(thread, None)  # what was asked for and has not come yet must not come any more
+
+    def interrupt(self, key: str) -> None:
+        """Raise `Overdue` in the thread that has an item in hand, once it runs Python code again."""
+        with self._entering:
+            if key in self._inside:
+                _raise_in(self._inside[key], Overdue)
 
     def stop(self, *, now: bool) -> None:
         """Let the threads end, and wait for them unless that is to be now."""
@@ -94,3 +133,10 @@ class Threads(Pool):
         if not now:
             for thread in self._threads:
                 thread.join()
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    import ctypes  # it costs a millisecond, and few loops have a timeout
+
+    raised = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)

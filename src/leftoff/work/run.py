@@ -110,6 +110,7 @@ class Run:
         ordered: bool = True,
         write: Callable[[Any, Outcome[T, R]], object] | None = None,
         result_type: type[R] | None = None,
+        timeout: float | None = None,
         **options: Unpack[LoopOptions],
     ) -> Loop[Outcome[T, R]]:
         """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
@@ -130,6 +131,7 @@ class Run:
             ordered=ordered,
             write=write,
             result_type=result_type,
+            timeout=timeout,
         )
 
     def step(self, name: str, function: Callable[..., R], *arguments: Any) -> R:
