@@ -153,7 +153,10 @@ def test_a_process_that_cannot_end_it_is_killed(run, monkeypatch):
         outcomes = list(run.map(computed.lingers, range(8), executor=pool, timeout=0.5, attempts=2, crashes=1))
     assert [o.item for o in outcomes if o.error] == [1, 2]
     assert {o.error.type for o in outcomes if o.error} == {"TimeoutError"}
-    assert executed()["2"] == 2
+    with leftoff.open("p.jsonl") as journal:
+        kinds = Counter(entry.kind for entry in journal.entries("r") if entry.key == "2")
+    assert (kinds["failed"], kinds["dead"]) == (1, 1)
+    assert kinds["started"] == 2 + kinds["released"], "given back where 1 was late, and not counted"
     assert not run.store.open_items("r")
 
 

@@ -48,29 +48,54 @@ class Overdue(BaseException):
     """Be raised in an attempt that takes too long; no ``except Exception`` of the user's eats it."""
 
 
+class Attempts(NamedTuple):
+    """Be how attempts at the items of a run are made, wherever that is: it can be sent to another process.
+
+    timeout: the seconds that one may take. In a main thread they are kept here, elsewhere the owner looks after them.
+    """
+
+    function: Callable[[Any], Any]
+    run_id: str
+    retry_on: RetryOn = Exception
+    timeout: float | None = None
+
+    def at(self, key: str, item: Any) -> Brought:
+        """Call the function with an item; whatever it raises is returned."""
+        try:
+            value = self.call(item)
+            return Brought(value, encode(value, key))
+        except UnusableValue as error:
+            return Brought(fatal=error)
+        except Exception as error:  # noqa: BLE001  # whatever the user's code raises
+            return self.judge(error)
+        except Overdue as where:
+            return self.late(where)
+        except BaseException as error:  # noqa: BLE001  # the owner raises it again
+            return Brought(fatal=error)
+
+    def call(self, item: Any) -> Any:
+        """Call the function with an item; in a main thread, raise TimeoutError where that takes too long."""
+        if self.timeout is None or not has_alarm():
+            return self.function(item)
+        return call_within(self.timeout, self.function, item)
+
+    def judge(self, error: Exception) -> Brought:
+        """Return what an attempt brought that raised; what ``retry_on`` itself raises ends the loop."""
+        try:
+            return Brought(fault=fault_of(error, self.retry_on))
+        except Exception as fatal:  # noqa: BLE001  # the user's own function failed: no item is to blame
+            return Brought(fatal=fatal)
+
+    def late(self, where: Overdue | None = None) -> Brought:
+        """Return what an attempt brought that was ended because it took too long."""
+        error = overdue(self.timeout)
+        error.__cause__ = where
+        return self.judge(error)
+
+
 def overdue(timeout: float | None) -> TimeoutError:
     """Return what an item is told to have raised that took too long."""
     return TimeoutError(f"it took longer than timeout={timeout:g} s")
-
-
-def attempt(
-    function: Callable[[Any], Any], item: Any, key: str, retry_on: RetryOn, timeout: float | None = None
-) -> Brought:
-    """Call the function with the item; whatever it raises is returned.
-
-    timeout: seconds; in a main thread they are kept here, anywhere else the owner looks after them.
-    """
-    try:
-        value = call_within(timeout, function, item) if timeout is not None and has_alarm() else function(item)
-        return Brought(value, encode(value, key))
-    except UnusableValue as error:
-        return Brought(fatal=error)
-    except Exception as error:  # noqa: BLE001  # whatever the user's code raises
-        return brought_by(error, retry_on)
-    except Overdue as where:
-        return brought_late(timeout, where, retry_on)
-    except BaseException as error:  # noqa: BLE001  # the owner raises it again
-        return Brought(fatal=error)
 
 
 def has_alarm() -> bool:
@@ -101,21 +126,6 @@ def call_within(timeout: float, function: Callable[[Any], R], item: Any) -> R:
         signal.signal(signal.SIGALRM, handler)
         if theirs:
             signal.setitimer(signal.ITIMER_REAL, max(1e-6, theirs - (time.monotonic() - begun)), interval)
-
-
-def brought_by(error: Exception, retry_on: RetryOn) -> Brought:
-    """Return an error of an item as what its attempt brought; what ``retry_on`` itself raises ends the loop."""
-    try:
-        return Brought(fault=fault_of(error, retry_on))
-    except Exception as fatal:  # noqa: BLE001  # the user's own function failed: no item is to blame
-        return Brought(fatal=fatal)
-
-
-def brought_late(timeout: float | None, where: Overdue, retry_on: RetryOn) -> Brought:
-    """Return what an attempt brought that was ended because it took too long."""
-    error = overdue(timeout)
-    error.__cause__ = where
-    return brought_by(error, retry_on)
 
 
 def fault_of(error: Exception, retry_on: RetryOn) -> Fault:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from leftoff.errors import Stopped, UsageError
-from leftoff.work.attempt import Brought, Fault, RetryOn, attempt
+from leftoff.work.attempt import Attempts, Brought, Fault
 from leftoff.work.current import Hand, hold, let_go
 from leftoff.work.pool import Event, Pool
 from leftoff.work.values import failure_of
@@ -33,49 +33,37 @@ _UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError)  # what pickle r
 class InExecutor(Pool):
     """Make attempts in an executor."""
 
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        executor: ExecutorOrFactory,
-        run_id: str,
-        retry_on: RetryOn,
-        timeout: float | None,
-        idle: Callable[[], None],
-    ) -> None:
+    def __init__(self, attempts: Attempts, executor: ExecutorOrFactory, workers: int | None) -> None:
         """Use an executor that somebody else ends, or make one that ends with this.
 
-        idle: called when an item is finished, in the thread in which the executor says so.
+        workers: how many attempts to have in flight, at most and by default as many as the executor has workers.
         """
-        super().__init__()
+        super().__init__(attempts)
         self._make = None if isinstance(executor, Executor) else executor
         self._ours = self._make is not None
         self._executor = _prepared(executor) if isinstance(executor, Executor) else _made(executor)
         self._broken = False
         self._killed: Executor | None = None
-        self._call, self._idle = partial(_attempt, function, run_id, retry_on, timeout), idle
-        if isinstance(self._executor, ProcessPoolExecutor):
-            _check_sendable(self._executor, function, retry_on)
-
-    def workers(self, wanted: int | None) -> int:
-        """Return how many attempts to have in flight: one per worker. Raise UsageError where nobody says how many."""
         number: int | None = getattr(self._executor, "_max_workers", None)  # of the standard library's, and of loky's
-        if number is None and wanted is None:
+        if number is None and workers is None:
             raise UsageError(
                 f"map(executor=…): a {type(self._executor).__name__} does not say how many workers it has; pass"
                 " workers=N"
             )
-        return min(each for each in (wanted, number) if each is not None)
+        self.workers = min(each for each in (workers, number) if each is not None)
+        if isinstance(self._executor, ProcessPoolExecutor):
+            _check_sendable(self._executor, attempts)
 
     def submit(self, key: str, item: Any, number: int) -> None:
         """Hand an item to the executor, or to its successor where it has broken since."""
         try:
-            future = self._executor.submit(self._call, key, item, number)
+            future = self._executor.submit(_attempt, self.attempts, key, item, number)
         except BrokenExecutor as error:
             self._broken = True
             if not self.renew():
-                self.events.put(Event("finished", key, Brought(fatal=broken(error))))  # nobody began it
+                self.put(Event("finished", key, Brought(fatal=broken(error))))  # nobody began it
                 return
-            future = self._executor.submit(self._call, key, item, number)
+            future = self._executor.submit(_attempt, self.attempts, key, item, number)
         future.add_done_callback(partial(self._finished, self._executor, key))
 
     def _finished(self, executor: Executor, key: str, future: Future[Brought]) -> None:
@@ -83,16 +71,16 @@ class InExecutor(Pool):
         if error is None:
             brought = future.result()
             if brought.done:
-                self._idle()
+                self.idle()
         elif isinstance(error, _UNSENDABLE):
             brought = Brought(fault=Fault(failure_of(error), again=False))
         elif isinstance(error, Exception):
             self._broken = self._broken or (isinstance(error, BrokenExecutor) and executor is self._executor)
-            self.events.put(Event("died", key, executor is self._killed, error))
+            self.put(Event("died", key, executor is self._killed, error))
             return
         else:
             brought = Brought(fatal=error)
-        self.events.put(Event("finished", key, brought))
+        self.put(Event("finished", key, brought))
 
     grace = 5.0  # a process looks after itself as long as it runs Python code; and it may have had to start first
 
@@ -138,23 +126,15 @@ def broken(error: BaseException | None) -> Stopped:
     )
 
 
-def _attempt(
-    function: Callable[[Any], Any],
-    run_id: str,
-    retry_on: RetryOn,
-    timeout: float | None,
-    key: str,
-    item: Any,
-    number: int,
-) -> Brought:
+def _attempt(attempts: Attempts, key: str, item: Any, number: int) -> Brought:
     """Make an attempt, in a worker. What it brought comes back as the text that the journal keeps."""
     if threading.current_thread() is threading.main_thread():
         _depend_on_owner()  # the process may be older than this loop
-    hand = Hand(run_id)
+    hand = Hand(attempts.run_id)
     hand.key, hand.attempt = key, number
     hold(hand)
     try:
-        return attempt(function, item, key, retry_on, timeout)._replace(value=None)
+        return attempts.at(key, item)._replace(value=None)
     finally:
         let_go(hand)
 
@@ -214,16 +194,18 @@ def _made_again(old: ProcessPoolExecutor) -> ProcessPoolExecutor:
     )
 
 
-def _check_sendable(executor: ProcessPoolExecutor, function: Callable[[Any], Any], retry_on: RetryOn) -> None:
+def _check_sendable(executor: ProcessPoolExecutor, attempts: Attempts) -> None:
     """Raise UsageError where the worker processes could not get at the function: each would die of it."""
     try:
-        pickle.dumps((function, retry_on))
+        pickle.dumps(attempts)
     except _UNSENDABLE as error:
         raise UsageError(
             f"the function and retry_on must be sent to another process, and cannot ({error}): define them at the top"
             " of a module, or work in threads: workers=N without executor="
         ) from None
-    typed_in = getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+    typed_in = getattr(attempts.function, "__module__", None) == "__main__" and not hasattr(
+        sys.modules["__main__"], "__file__"
+    )
     if typed_in and vars(executor)["_mp_context"].get_start_method() != "fork":
         raise UsageError(
             "a worker process cannot import a function that was typed in: put it into a module, or work in threads:"

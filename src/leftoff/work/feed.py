@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from queue import SimpleQueue
 from typing import Any
 
 from leftoff.work.keys import is_at_hand
@@ -18,13 +17,13 @@ class Feed:
     An input that may make us wait is asked in a thread of its own, so that what finishes meanwhile can be committed.
     """
 
-    def __init__(self, items: Iterable[Any], events: SimpleQueue[Event]) -> None:
+    def __init__(self, items: Iterable[Any], put: Callable[[Event], object]) -> None:
         """Begin with nothing asked for."""
         self.ended = False
         self.error: BaseException | None = None  # what the input raised, until it is raised here
         self.asked = 0  # so many items are still to come as events, or the end before them
         self._source: Iterator[Any] = iter(items)
-        self._events = events
+        self._put = put
         self._permits = threading.Semaphore(0)
         self._counting = threading.Lock()  # of what was asked
         self._stopped = False
@@ -81,10 +80,10 @@ class Feed:
                     self._source = iter(())  # freed here and now, so that a generator nobody holds is closed
                     return
                 for item in self._source:
-                    self._events.put(Event("item", value=item))
+                    self._put(Event("item", value=item))
                     break
                 else:
-                    self._events.put(Event("end"))
+                    self._put(Event("end"))
                     return
         except BaseException as error:  # noqa: BLE001  # raised again in the owner's thread
-            self._events.put(Event("error", error=error))
+            self._put(Event("error", error=error))

@@ -21,21 +21,22 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from leftoff.errors import JournalError, Stopped
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work import retry
-from leftoff.work.attempt import Brought, Fault, brought_by, fault_of, overdue
+from leftoff.work.attempt import Brought
 from leftoff.work.each import FIRST
-from leftoff.work.executors import ExecutorOrFactory, InExecutor, broken
+from leftoff.work.executors import broken
 from leftoff.work.feed import Feed
+from leftoff.work.how import How
 from leftoff.work.lookup import lookup
-from leftoff.work.outcome import How, Outcome, buried, known
+from leftoff.work.outcome import Outcome, buried, known
 from leftoff.work.passes import Pass, crashed, failed, released
-from leftoff.work.pool import Event, Pool, Threads
+from leftoff.work.pool import Event, Pool
 from leftoff.work.signals import SLICE, shielded
 from leftoff.work.values import Failure, round_trip
 
@@ -61,27 +62,12 @@ class Flight:
 class InFlight:
     """Run a map with several items in flight. Everything here happens in the owner's thread."""
 
-    def __init__(
-        self,
-        run: Run,
-        walk: Pass,
-        how: How,
-        items: Iterable[Any],
-        workers: int | None,
-        executor: ExecutorOrFactory | None,
-        ordered: bool,
-    ) -> None:
-        """Start the workers; nothing is asked of the input yet."""
-        self.run, self.walk, self.how, self.ordered = run, walk, how, ordered
-        retry_on, timeout = walk.options.retry_on, how.timeout
-        self.pool: Pool
-        if executor is None:
-            self.workers = workers or 1
-            self.pool = Threads(how.function, self.workers, run.run_id, retry_on, timeout, self._ask_early)
-        else:
-            self.pool = InExecutor(how.function, executor, run.run_id, retry_on, timeout, self._ask_early)
-            self.workers = self.pool.workers(workers)
-        self.feed = Feed(items, self.pool.events)
+    def __init__(self, run: Run, walk: Pass, how: How, pool: Pool) -> None:
+        """Begin with a pool's workers idle; nothing is asked of the input yet."""
+        self.run, self.walk, self.how = run, walk, how
+        self.pool, self.workers, self.timeout = pool, pool.workers, pool.attempts.timeout
+        pool.idle = self._ask_early
+        self.feed = Feed(walk.items, pool.put)
         self.mark_of = lookup(walk.owner)
         self.working: dict[str, Flight] = {}  # with the workers
         self.waiting: dict[str, Flight] = {}  # failed, or its worker died; keeps its place until its backoff is over
@@ -225,8 +211,8 @@ class InFlight:
         self.concluding.clear()
         self.working.update(starts)
         for flight in starts.values():
-            if self.how.timeout is not None:
-                flight.end, flight.late = time.monotonic() + self.how.timeout + self.pool.grace, False
+            if self.timeout is not None:
+                flight.end, flight.late = time.monotonic() + self.timeout + self.pool.grace, False
             self.pool.submit(flight.key, flight.item, 1 + flight.tries.errors + flight.tries.crashes)
         guard.hand = _name(self.working, len(self.working))
         if self.fatal is not None and not self.draining:
@@ -247,13 +233,15 @@ class InFlight:
             if error is None:
                 self.ready[flight.number] = outcome
                 return Draft("done", flight.key, brought.text)
-            brought = brought_by(error, self.walk.options.retry_on)
-        if brought.fault is None:
-            self.fatal = self.fatal or brought.fatal  # ends the loop, once what is beside it is committed
-            return released(flight.key, flight.tries)
-        return self._failed(flight, brought.fault)
+            brought = self.pool.attempts.judge(error)
+        return self._not_done(flight, brought)
 
-    def _failed(self, flight: Flight, fault: Fault) -> Draft:
+    def _not_done(self, flight: Flight, brought: Brought) -> Draft:
+        """Take in a fault of the item, or what ends the loop, once what is beside it is committed."""
+        fault = brought.fault
+        if fault is None:
+            self.fatal = self.fatal or brought.fatal
+            return released(flight.key, flight.tries)
         flight.tries = flight.tries.after_error()
         draft = failed(flight.key, flight.tries, fault, self.walk.options.attempts)
         return self._set_back(flight, draft, fault.failure, fault.pause(flight.tries.errors))
@@ -263,7 +251,7 @@ class InFlight:
         if not self.pool.renew():
             self.broken, self.fatal = True, self.fatal or broken(error)
         if flight.late:
-            return self._failed(flight, fault_of(overdue(self.how.timeout), self.walk.options.retry_on))
+            return self._not_done(flight, self.pool.attempts.late())
         if ended_by_us:  # for the sake of another's timeout
             self.waiting[flight.key] = flight
             return released(flight.key, flight.tries)
@@ -303,7 +291,7 @@ class InFlight:
     # -- deliver and wait ----------------------------------------------------------------------------------------
 
     def _deliver(self) -> Iterator[Outcome[Any, Any]]:
-        if self.ordered:
+        if self.how.ordered:
             while (outcome := self.ready.pop(self.delivered, None)) is not None:
                 self.delivered += 1
                 yield outcome
@@ -321,7 +309,7 @@ class InFlight:
         waiting = [flight for flight in self.waiting.values() if self._may_enter(flight, {})]
         now = time.monotonic()
         times = [max(0.0, flight.due - now) for flight in waiting]
-        if self.how.timeout is not None:
+        if self.timeout is not None:
             times += [max(0.0, flight.end - now) for flight in self.working.values()]
         if self.slot_in:
             times.append(self.slot_in)
@@ -334,7 +322,7 @@ class InFlight:
                 self.finished.append(event)
             else:
                 self.arrived.extend(self.feed.take(event))
-        if self.how.timeout is not None:
+        if self.timeout is not None:
             self._interrupt_late(time.monotonic(), {event.key for event in self.finished})
 
     def _interrupt_late(self, now: float, finished: set[str]) -> None:
@@ -344,7 +332,7 @@ class InFlight:
                 continue
             if flight.late:
                 self.walk.say(
-                    f"{key} takes longer than timeout={self.how.timeout:g} s, in a call that cannot be interrupted from"
+                    f"{key} takes longer than timeout={self.timeout:g} s, in a call that cannot be interrupted from"
                     " here; it is waited for (a process of a ProcessPoolExecutor would be ended)"
                 )
                 flight.end = math.inf

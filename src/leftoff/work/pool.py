@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from leftoff.work.attempt import Brought, Overdue, RetryOn, attempt, brought_late
+from leftoff.work.attempt import Attempts, Brought, Overdue
 from leftoff.work.current import Hand, hold
 from leftoff.work.signals import SLICE
 
@@ -25,10 +25,23 @@ class Event(NamedTuple):
 
 
 class Pool(ABC):
-    """Make attempts at items somewhere else; what comes back comes back as events."""
+    """Make attempts at items somewhere else; what comes back comes back as events.
 
-    def __init__(self) -> None:
+    ``workers``: how many it makes at once; ``idle`` is called when one was successful, in whatever thread that is seen.
+    """
+
+    workers: int
+    grace = 0.0
+    """Seconds behind an item's timeout until `interrupt` is to be called."""
+
+    def __init__(self, attempts: Attempts) -> None:
         self.events: SimpleQueue[Event] = SimpleQueue()
+        self.attempts = attempts
+        self.idle: Callable[[], None] = lambda: None
+
+    def put(self, event: Event) -> None:
+        """Bring an event to the owner, from any thread."""
+        self.events.put(event)
 
     @abstractmethod
     def submit(self, key: str, item: Any, number: int) -> None:
@@ -37,9 +50,6 @@ class Pool(ABC):
     @abstractmethod
     def stop(self, *, now: bool) -> None:
         """Let the workers end: when what they have in hand is finished, or as soon as can be."""
-
-    grace = 0.0
-    """Seconds behind an item's timeout until `interrupt` is to be called."""
 
     @abstractmethod
     def interrupt(self, key: str) -> None:
@@ -64,23 +74,11 @@ class Pool(ABC):
 class Threads(Pool):
     """Call one function in some threads of this process."""
 
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        workers: int,
-        run_id: str,
-        retry_on: RetryOn,
-        timeout: float | None,
-        idle: Callable[[], None],
-    ) -> None:
-        """Start the threads. They are daemons: a second Ctrl-C leaves without them.
-
-        idle: called in a worker's thread when it has finished an item.
-        """
-        super().__init__()
+    def __init__(self, attempts: Attempts, workers: int) -> None:
+        """Start the threads. They are daemons: a second Ctrl-C leaves without them."""
+        super().__init__(attempts)
+        self.workers = workers
         self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
-        self._function, self._run_id, self._idle = function, run_id, idle
-        self._retry_on, self._timeout = retry_on, timeout
         self._inside: dict[str, int] = {}  # the thread that has an item in hand
         self._entering = threading.Lock()
         self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
@@ -92,7 +90,7 @@ class Threads(Pool):
         self._work.put((key, item, number))
 
     def _serve(self) -> None:
-        hand = Hand(self._run_id)
+        hand = Hand(self.attempts.run_id)
         hold(hand)
         while (work := self._work.get()) is not None:
             key, item, hand.attempt = work
@@ -100,24 +98,24 @@ class Threads(Pool):
             brought = self._attempt(key, item)
             hand.key = None
             if brought.done:
-                self._idle()
-            self.events.put(Event("finished", key, brought))
+                self.idle()
+            self.put(Event("finished", key, brought))
 
     def _attempt(self, key: str, item: Any) -> Brought:
         """Make an attempt that `interrupt` can end; nothing behind this it can."""
         self._inside[key] = threading.get_ident()
         try:
-            brought = attempt(self._function, item, key, self._retry_on, self._timeout)
+            brought = self.attempts.at(key, item)
             self._leave(key)
         except Overdue as where:  # it came when the item was just finished
             self._leave(key)
-            return brought_late(self._timeout, where, self._retry_on)
+            return self.attempts.late(where)
         return brought
 
     def _leave(self, key: str) -> None:
         with self._entering:
             thread = self._inside.pop(key)
-            if self._timeout is not None:
+            if self.attempts.timeout is not None:
                 _raise_in(thread, None)  # what was asked for and has not come yet must not come any more
 
     def interrupt(self, key: str) -> None:

@@ -18,6 +18,7 @@ from leftoff.work.batches import batches
 from leftoff.work.current import Hand, hold, let_go
 from leftoff.work.each import Loop, each
 from leftoff.work.executors import ExecutorOrFactory
+from leftoff.work.how import How
 from leftoff.work.keys import own_key
 from leftoff.work.map import map_items
 from leftoff.work.options import LoopOptions, Options, make_options, takes_options
@@ -121,18 +122,8 @@ class Run:
         dataclass that results are made into, fresh and resumed. An item that raised ``attempts`` times is yielded
         with its ``error``. The rest is as in `each`.
         """
-        return map_items(
-            self,
-            function,
-            items,
-            make_options("map", key, options),
-            workers=workers,
-            executor=executor,
-            ordered=ordered,
-            write=write,
-            result_type=result_type,
-            timeout=timeout,
-        )
+        how = How(function, workers, executor, ordered, write, result_type, timeout)
+        return Loop(self, map_items(self, items, make_options("map", key, options), how))
 
     def step(self, name: str, function: Callable[..., R], *arguments: Any) -> R:
         """Call ``function(*arguments)`` once for this name and these arguments; return its recorded result ever
