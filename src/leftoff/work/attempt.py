@@ -64,14 +64,16 @@ class Attempts(NamedTuple):
         try:
             value = self.call(item)
             return Brought(value, encode(value, key))
-        except UnusableValue as error:
-            return Brought(fatal=error)
-        except Exception as error:  # noqa: BLE001  # whatever the user's code raises
-            return self.judge(error)
-        except Overdue as where:
-            return self.late(where)
-        except BaseException as error:  # noqa: BLE001  # the owner raises it again
-            return Brought(fatal=error)
+        except BaseException as error:  # noqa: BLE001  # whatever the user's code raises
+            return self.take(error)
+
+    def take(self, error: BaseException) -> Brought:
+        """Return what an attempt brought that ended with this."""
+        if isinstance(error, Overdue):
+            return self.late(error)
+        if isinstance(error, UnusableValue) or not isinstance(error, Exception):
+            return Brought(fatal=error)  # the owner raises it again
+        return self.judge(error)
 
     def call(self, item: Any) -> Any:
         """Call the function with an item; in a main thread, raise TimeoutError where that takes too long."""

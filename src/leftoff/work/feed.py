@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -17,19 +17,26 @@ class Feed:
     An input that may make us wait is asked in a thread of its own, so that what finishes meanwhile can be committed.
     """
 
-    def __init__(self, items: Iterable[Any], put: Callable[[Event], object]) -> None:
+    def __init__(self, items: Any, put: Callable[[Event], object]) -> None:
         """Begin with nothing asked for."""
         self.ended = False
         self.error: BaseException | None = None  # what the input raised, until it is raised here
         self.asked = 0  # so many items are still to come as events, or the end before them
-        self._source: Iterator[Any] = iter(items)
         self._put = put
-        self._permits = threading.Semaphore(0)
         self._counting = threading.Lock()  # of what was asked
-        self._stopped = False
         self._at_hand = is_at_hand(items)
+        self._begin(items)
+
+    def _begin(self, items: Any) -> None:
+        self._source: Iterator[Any] = iter(items)
+        self._permits = threading.Semaphore(0)
+        self._stopped = False
         if not self._at_hand:
             threading.Thread(target=self._pull, name="leftoff-input", daemon=True).start()
+
+    def _permit(self, count: int) -> None:
+        """Let so many items more be pulled."""
+        self._permits.release(count)
 
     def ask(self, count: int) -> list[Any]:
         """Return the next items, at most ``count``; none where the input has ended, or where events will bring them.
@@ -48,7 +55,7 @@ class Feed:
         with self._counting:
             more, self.asked = count - self.asked, max(count, self.asked)
         if more > 0:
-            self._permits.release(more)
+            self._permit(more)
         return []
 
     def ask_one_more(self) -> None:
@@ -57,7 +64,7 @@ class Feed:
             if self.ended or self._at_hand:
                 return
             self.asked += 1
-        self._permits.release()
+        self._permit(1)
 
     def take(self, event: Event) -> list[Any]:
         """Take in an event of the input: return the item, if it is one."""

@@ -13,6 +13,7 @@ An item's arrows, each with the method that takes it:
 
     new ─fill─► started ─conclude─► done | dead | failed ─fill, after its backoff─► started
     started ─conclude, its worker died─► failed: a suspect, started again alone, before anything new
+    started ─conclude─► released        (a task that was cancelled; what ends the loop)
     started ─give_back─► released       (second Ctrl-C; a journal that cannot be written)
 """
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,12 +63,19 @@ class Flight:
 class InFlight:
     """Run a map with several items in flight. Everything here happens in the owner's thread."""
 
-    def __init__(self, run: Run, walk: Pass, how: How, pool: Pool) -> None:
+    def __init__(
+        self,
+        run: Run,
+        walk: Pass,
+        how: How,
+        pool: Pool,
+        make_feed: Callable[[Any, Callable[[Event], object]], Feed] = Feed,
+    ) -> None:
         """Begin with a pool's workers idle; nothing is asked of the input yet."""
         self.run, self.walk, self.how = run, walk, how
         self.pool, self.workers, self.timeout = pool, pool.workers, pool.attempts.timeout
         pool.idle = self._ask_early
-        self.feed = Feed(walk.items, pool.put)
+        self.feed = make_feed(walk.items, pool.put)
         self.mark_of = lookup(walk.owner)
         self.working: dict[str, Flight] = {}  # with the workers
         self.waiting: dict[str, Flight] = {}  # failed, or its worker died; keeps its place until its backoff is over
@@ -225,6 +233,8 @@ class InFlight:
         flight = self.working.pop(event.key)
         if event.what == "died":
             return self._died(flight, event.error, ended_by_us=event.value)
+        if event.what == "cancelled":
+            return released(flight.key, flight.tries)
         brought: Brought = event.value
         if brought.done:
             value = round_trip(brought.value, brought.text, self.how.result_type)
@@ -316,9 +326,11 @@ class InFlight:
         return min(times, default=None)
 
     def _wait(self, timeout: float | None) -> None:
-        events = self.pool.wait(timeout)
+        self._take(self.pool.wait(timeout))
+
+    def _take(self, events: list[Event]) -> None:
         for event in events:
-            if event.what in ("finished", "died"):
+            if event.what in ("finished", "died", "cancelled"):
                 self.finished.append(event)
             else:
                 self.arrived.extend(self.feed.take(event))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from leftoff.errors import UsageError
 from leftoff.journal.store import Durability
+from leftoff.work.aeach import AsyncLoop
 from leftoff.work.each import Loop
 from leftoff.work.executors import ExecutorOrFactory
 from leftoff.work.journal import Journal, make_store, place_text
@@ -119,6 +120,60 @@ def map(  # noqa: A001  # leftoff.map
     )
 
 
+@takes_options
+def aeach(
+    items: Iterable[T] | AsyncIterable[T],
+    journal: Place = DEFAULT,
+    *,
+    run: str | None = None,
+    key: Callable[[T], Any] | str | None = None,
+    durability: Durability = "power",
+    **options: Unpack[LoopOptions],
+) -> AsyncLoop[T]:
+    """Yield every item that is not done yet to an ``async for``, whose body may await.
+
+    The arguments are those of `each` and of `Run.aeach`.
+    """
+    lent = _Lent(journal, durability, run, sys._getframe(1), None)
+    return lent.async_loop(lent.run.aeach(items, key=key, **options))
+
+
+@takes_options
+def amap(
+    function: Callable[[T], Awaitable[R]],
+    items: Iterable[T] | AsyncIterable[T],
+    journal: Place = DEFAULT,
+    *,
+    run: str | None = None,
+    key: Callable[[T], Any] | str | None = None,
+    concurrency: int = 8,
+    ordered: bool = True,
+    write: Callable[[Any, Outcome[T, R]], object] | None = None,
+    result_type: type[R] | None = None,
+    timeout: float | None = None,
+    durability: Durability = "power",
+    **options: Unpack[LoopOptions],
+) -> AsyncLoop[Outcome[T, R]]:
+    """Yield an `Outcome` for every item to an ``async for``; an outcome that is yielded is durable.
+
+    The arguments are those of `each` and of `Run.amap`.
+    """
+    lent = _Lent(journal, durability, run, sys._getframe(1), function)
+    return lent.async_loop(
+        lent.run.amap(
+            function,
+            items,
+            key=key,
+            concurrency=concurrency,
+            ordered=ordered,
+            write=write,
+            result_type=result_type,
+            timeout=timeout,
+            **options,
+        )
+    )
+
+
 class _Lent:
     """Lend a journal to one loop, and give it back when the loop has nothing left in hand."""
 
@@ -144,15 +199,33 @@ class _Lent:
     def loop(self, inner: Loop[R]) -> Loop[R]:
         """Wrap a loop so that the journal closes behind the last one that uses it."""
         walking = self._walk(inner)
+        self._lend_to(walking)
+        return Loop(self.run, walking, self._close_if_idle)
+
+    def async_loop(self, inner: AsyncLoop[R]) -> AsyncLoop[R]:
+        """Do the same for an asynchronous loop."""
+        walking = self._walk_async(inner)
+        self._lend_to(walking)
+        return AsyncLoop(self.run, walking, self._close_if_idle)
+
+    def _lend_to(self, walking: object) -> None:
         journal, count = _lent[self._real]
         _lent[self._real] = (journal, count + 1)  # from now on: a loop may be walked long after it was made, or never
         weakref.finalize(walking, self._give_back).atexit = False
-        return Loop(self.run, walking, self._close_if_idle)
 
     def _walk(self, inner: Loop[R]) -> Generator[R, None, None]:
         try:
             yield from inner
         finally:
+            self._give_back()
+
+    async def _walk_async(self, inner: AsyncLoop[R]) -> AsyncGenerator[R, None]:
+        generator = inner.generator
+        try:
+            async for each in generator:
+                yield each
+        finally:
+            await generator.aclose()
             self._give_back()
 
     def _give_back(self) -> None:

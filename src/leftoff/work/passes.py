@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 import threading
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Sequence, Sized
 from itertools import islice
 from typing import Any, Final
 
@@ -35,9 +35,7 @@ _NAMED_DEAD: Final = 5  # so many dead letters are named, the others counted
 class Pass:
     """Walk one input of one run."""
 
-    def __init__(
-        self, store: Store, owner: Owner, items: Iterable[Any], options: Options, guard: StopGuard, hand: Hand
-    ) -> None:
+    def __init__(self, store: Store, owner: Owner, items: Any, options: Options, guard: StopGuard, hand: Hand) -> None:
         """Begin a walk of the owner's run, with the guard and the hand of the loop."""
         self.owner = owner
         self.options = options
@@ -57,11 +55,13 @@ class Pass:
         self.limiter = None if options.rate is None else Limiter(f"run {name}", parse_rate(options.rate))
         self._announce_dead()
 
-    def _share(self, items: Iterable[Any]) -> Iterable[Any]:
+    def _share(self, items: Any) -> Any:
         """Return the items of this loop's shard; where the input is at hand, they are too."""
         shard = make_shard(self.options.shard)
         if shard == WHOLE:
             return items
+        if hasattr(items, "__aiter__"):
+            return (item async for item in items if shard.has(self.key_of(item)))
         mine = (item for item in items if shard.has(self.key_of(item)))
         return list(mine) if is_at_hand(items) else mine
 

@@ -14,8 +14,10 @@ from leftoff.work.signals import SLICE
 
 
 class Event(NamedTuple):
-    """Be something the owner waits for: an item that is ``finished`` or whose worker ``died``, by its key, or the
-    input's next ``item``, ``end`` or ``error``.
+    """Be something the owner waits for.
+
+    An attempt, by its item's key, that is ``finished`` or ``cancelled`` or whose worker ``died``; or the input's next
+    ``item``, its ``end`` or an ``error`` of it.
     """
 
     what: str
@@ -63,9 +65,13 @@ class Pool(ABC):
         """Wait for an event, at most so many seconds and never for long; return all that are there."""
         # In slices: a signal that comes just before the wait, or to another thread, does not end it.
         try:
-            events = [self.events.get(timeout=SLICE if timeout is None else min(timeout, SLICE))]
+            return [self.events.get(timeout=SLICE if timeout is None else min(timeout, SLICE)), *self.waiting()]
         except Empty:
             return []
+
+    def waiting(self) -> list[Event]:
+        """Return the events that are there."""
+        events = []
         while not self.events.empty():
             events.append(self.events.get_nowait())
         return events

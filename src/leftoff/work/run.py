@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,8 @@ from leftoff.errors import JournalError, JournalMoved, PendingRows, Stopped, Usa
 from leftoff.journal.entry import Draft, Entry, Tries, moved_to
 from leftoff.journal.shard import WHOLE, Shard, make_shard
 from leftoff.journal.store import Owner, Store
+from leftoff.work.aeach import AsyncLoop, aeach
+from leftoff.work.amap import amap_items
 from leftoff.work.attempt import fault_of
 from leftoff.work.batches import batches
 from leftoff.work.current import Hand, hold, let_go
@@ -124,6 +126,46 @@ class Run:
         """
         how = How(function, workers, executor, ordered, write, result_type, timeout)
         return Loop(self, map_items(self, items, make_options("map", key, options), how))
+
+    @takes_options
+    def aeach(
+        self,
+        items: Iterable[T] | AsyncIterable[T],
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        **options: Unpack[LoopOptions],
+    ) -> AsyncLoop[T]:
+        """Yield every item that is not done yet to an ``async for``, whose body may await; else as `each`.
+
+        items: an asynchronous iterable, or any other; what a synchronous one waits for, the whole event loop waits for.
+        Python closes a loop that was left by ``break`` some time later: use ``async with run.aeach(…) as items:``.
+        """
+        return AsyncLoop(self, aeach(self, items, make_options("aeach", key, options)))
+
+    @takes_options
+    def amap(
+        self,
+        function: Callable[[T], Awaitable[R]],
+        items: Iterable[T] | AsyncIterable[T],
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        concurrency: int = 8,
+        ordered: bool = True,
+        write: Callable[[Any, Outcome[T, R]], object] | None = None,
+        result_type: type[R] | None = None,
+        timeout: float | None = None,
+        **options: Unpack[LoopOptions],
+    ) -> AsyncLoop[Outcome[T, R]]:
+        """Yield an `Outcome` for every item to an ``async for``; an outcome that is yielded is durable.
+
+        function: a coroutine function, of which ``concurrency`` calls at most are in flight; timeout: the seconds after
+        which a call is cancelled and has failed. Where the loop is cancelled, or left, what is in flight is cancelled,
+        too: what does not end with a value is given back. The rest is as in `map` and `aeach`.
+        """
+        if concurrency < 1:
+            raise UsageError(f"concurrency={concurrency}: at least one is needed")
+        how = How(function, concurrency, None, ordered, write, result_type, timeout)
+        return AsyncLoop(self, amap_items(self, items, make_options("amap", key, options), how))
 
     def step(self, name: str, function: Callable[..., R], *arguments: Any) -> R:
         """Call ``function(*arguments)`` once for this name and these arguments; return its recorded result ever
@@ -267,7 +309,7 @@ class Run:
                 self._refuse_moved(entry)
 
     @contextmanager
-    def walk(self, items: Iterable[Any], options: Options) -> Iterator[Pass]:
+    def walk(self, items: Any, options: Options) -> Iterator[Pass]:
         """Begin a loop over ``items``: owned, guarded against signals, accounted for."""
         self.settle_earlier()
         self.refuse_pending("a loop")  # before the run is owned: that is a commit too
