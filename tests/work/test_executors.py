@@ -17,6 +17,7 @@ from leftoff.work import retry
 from tests.work import computed
 from tests.work.computed import Breaks, Direct, processes
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # pytest has threads of its own
 METHODS = ("spawn", "forkserver", "fork")
 
 

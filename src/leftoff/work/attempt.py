@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import signal
 import threading
 import time
@@ -156,9 +157,9 @@ def asked_wait(error: Exception) -> float | None:
     """
     with suppress(Exception):  # whatever a foreign exception's attributes do, the item's own error stands
         seconds = getattr(error, "retry_after", None)
-        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
+        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds):
             return max(0.0, float(seconds))
-        headers = getattr(getattr(error, "response", error), "headers", None)
+        headers = getattr(getattr(error, "response", None) or error, "headers", None)
         if headers is not None:
             return retry.after(headers.get("Retry-After") or headers.get("retry-after") or "")
     return None

@@ -114,7 +114,7 @@ class InExecutor(Pool):
         if now:
             self._kill()
         if self._ours:
-            self._executor.shutdown(wait=not now, cancel_futures=now)
+            self._executor.shutdown(wait=not now)
 
 
 def broken(error: BaseException | None) -> Stopped:

@@ -76,10 +76,11 @@ class Run:
         Do not hand the loop to something that reads ahead (``list``, ``pool.map``): it would mark items done that
         nobody worked on; use `map`. items: any iterable, also endless; key: what makes an item the same item next
         time, a function or a field's name (default: the item itself); attempts: tries that may raise, crashes: tries
-        that the process may not survive, before an item is a dead letter; rate: at most so many starts, such as
-        "3/s", over all processes of the machine; progress: show a bar; duplicates: "skip" or "refuse" a key met twice
-        (default: skip items that are their own key); shard: ``(number, total)``, work on this share of the keys alone,
-        so that several processes divide an input: each writes its own file of a directory, ``progress/``.
+        that the process may not survive, before an item is a dead letter; retry_on: the errors that are worth another
+        try, exception classes or a function from an exception to a bool (default: all); rate: at most so many starts,
+        such as "3/s", over all processes of the machine; progress: show a bar; duplicates: "skip" or "refuse" a key met
+        twice (default: skip items that are their own key); shard: ``(number, total)``, work on this share of the keys
+        alone, so that several processes divide an input: each writes its own file of a directory, ``progress/``.
 
         Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
         match at the end, and `Stopped` after Ctrl-C or SIGTERM.
@@ -118,8 +119,10 @@ class Run:
     ) -> Loop[Outcome[T, R]]:
         """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
 
-        function: called with the item, in this thread or in one of ``workers`` threads; its result must be JSON,
-        bytes or a dataclass and is kept; ordered: outcomes in the order of the input, else as they come; write:
+        function: called with the item, in this thread, in one of ``workers`` threads, or by an executor of
+        `concurrent.futures` (or what a function makes one of); its result must be JSON, bytes or a dataclass and is
+        kept; timeout: the seconds that an item may take, after which it has failed (a thread is only interrupted where
+        it runs Python code); ordered: outcomes in the order of the input, else as they come; write:
         called as ``write(connection, outcome)`` in this thread within the item's own commit; result_type: the
         dataclass that results are made into, fresh and resumed. An item that raised ``attempts`` times is yielded
         with its ``error``. The rest is as in `each`.
