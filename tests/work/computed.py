@@ -107,6 +107,20 @@ class Breaks(ThreadPoolExecutor):
         return future
 
 
+class Cancels(ThreadPoolExecutor):
+    """An executor whose first future is cancelled."""
+
+    handed = 0
+
+    def submit(self, function, /, *args, **kwargs):
+        self.handed += 1
+        if self.handed > 1:
+            return super().submit(function, *args, **kwargs)
+        future = Future()
+        future.cancel()
+        return future
+
+
 class Direct(Executor):
     """An executor that does not say how many workers it has, and works at once."""
 

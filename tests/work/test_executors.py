@@ -15,7 +15,7 @@ import leftoff
 from leftoff.errors import UnusableValue, UsageError
 from leftoff.work import retry
 from tests.work import computed
-from tests.work.computed import Breaks, Direct, processes
+from tests.work.computed import Breaks, Cancels, Direct, processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # pytest has threads of its own
 METHODS = ("spawn", "forkserver", "fork")
@@ -142,6 +142,24 @@ def test_an_executor_that_cannot_be_made_again_stops_the_loop():
         assert [o.value for o in run.map(computed.refuses, range(3, 13), executor=factory)] == list(range(3, 13))
     assert len(made) > 1
     assert max(executed().values()) == 1, "nobody had begun what was in flight when it broke"
+
+
+def test_an_executor_that_somebody_shuts_down_ends_the_loop():
+    """Its own error says so; what was finished is done, what was not begun is given back, nothing is waited for."""
+    with ThreadPoolExecutor(2) as pool, leftoff.open("p.jsonl") as journal:
+        run = journal.run("r")
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            for _ in run.map(computed.refuses, range(3, 30), executor=pool):
+                pool.shutdown(wait=False)
+        assert not run.store.open_items("r")
+        assert set(run.keys("done")) == set(executed())
+
+
+def test_what_somebody_cancels_is_begun_again():
+    """A cancelled future blames no item."""
+    with Cancels(1) as pool, leftoff.open("p.jsonl") as journal:
+        assert [o.value for o in journal.run("r").map(computed.refuses, [3, 4], executor=pool)] == [3, 4]
+    assert kinds("3") == ["started", "released", "started", "done"]
 
 
 def test_a_pool_of_threads_is_an_executor_too():

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -57,17 +57,23 @@ class InExecutor(Pool):
     def submit(self, key: str, item: Any, number: int) -> None:
         """Hand an item to the executor, or to its successor where it has broken since."""
         try:
-            future = self._executor.submit(_attempt, self.attempts, key, item, number)
-        except BrokenExecutor as error:
-            self._broken = True
-            if not self.renew():
-                self.put(Event("finished", key, Brought(fatal=broken(error))))  # nobody began it
-                return
-            future = self._executor.submit(_attempt, self.attempts, key, item, number)
+            try:
+                future = self._executor.submit(_attempt, self.attempts, key, item, number)
+            except BrokenExecutor as error:
+                self._broken = True
+                if not self.renew():
+                    raise broken(error) from error
+                future = self._executor.submit(_attempt, self.attempts, key, item, number)
+        except BaseException as error:  # noqa: BLE001  # nobody has begun it: the owner gives it back, and raises this
+            self.put(Event("finished", key, Brought(fatal=error)))
+            return
         future.add_done_callback(partial(self._finished, self._executor, key))
 
     def _finished(self, executor: Executor, key: str, future: Future[Brought]) -> None:
-        error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
+        if future.cancelled():  # by whoever else has the executor; no item is to blame
+            self.put(Event("died", key, value=True))
+            return
+        error = future.exception()
         if error is None:
             brought = future.result()
             if brought.done:
