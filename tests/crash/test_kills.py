@@ -86,7 +86,7 @@ def test_kill_at_every_boundary(server, quick, rng, counted, loop, suffix, durab
         campaign.finish(rng.sample(items, len(items)))
         assert campaign.result() == clean.result(), f"killed at boundary {boundary}"
     # Workers share commits, and a syncing thread makes calls of its own, as chance has it: the last may not come.
-    shared = loop in ("threads", "processes") or durability == "process"
+    shared = loop in ("threads", "tasks", "processes") or durability == "process"
     assert reached == list(boundaries) or (shared and len(reached) > count)
     counted("kills before and behind a call", store_of(suffix), len(reached))
 
@@ -109,16 +109,17 @@ def test_a_loss_is_seen(server, quick, suffix):
 @every_durability
 @every_store
 @pytest.mark.parametrize(
-    ("loop", "more"), [("each", {}), ("map", {}), ("threads", {}), ("batches", {"size": 1}), ("batches", {})]
+    ("loop", "more"),
+    [(loop, {}) for loop in IN_FLIGHT] + [("batches", {"size": 1})],
 )
 def test_an_input_that_never_goes_on_holds_nothing_back(server, tmp_path, loop, suffix, durability, more):
     """Killed while a generator blocks for ever behind an item, that item is done."""
     campaign = Campaign(server, tmp_path / "work", loop, suffix, durability)
     items = keys(programs.SIZE * 2)
-    if loop == "threads":
+    if loop in ("threads", "tasks", "processes"):
         more = {
             "kill_behind": items[-1]
-        }  # its input is asked in a thread of its own: the outcome shows that it is done
+        }  # their input is asked in a thread of its own: the outcome shows that it is done
     assert campaign.run(items, stall=True, **more).killed
     assert sorted(campaign.done()) == items
 
