@@ -126,8 +126,7 @@ def replaced(folder, told):
 def judge_garbage(folder, told, *, power=True):
     """Judge a disk that holds garbage where something was being written.
 
-    A journal may then be reported as damaged, untouched; whatever was acknowledged stands before the place it names, in
-    SQLite outside of the log it names.
+    A journal may then be reported as damaged, untouched; whatever was acknowledged stands before the place it names.
     """
     place = find(folder)
     before = contents(folder)
@@ -137,14 +136,25 @@ def judge_garbage(folder, told, *, power=True):
     except leftoff.JournalError as error:
         if contents(folder) != before:
             return f"changed by a refusal: {error}"
-        if str(place).endswith(".db") and re.search(r"frame 1 of|the file is empty", str(error)):
-            # Before the header of the log is written anew all of it is in the database, or nothing was acknowledged.
-            Path(f"{place}-wal").unlink()
+        if str(place).endswith(".db"):
+            cut_log(Path(f"{place}-wal"), str(error))
             return judge(folder, told, power=power)
         damaged = max((path for path in folder.rglob("*") if str(error).startswith(str(path))), key=len_of)
         offset = re.search(r"\(offset (\d+)\)", str(error))
         os.truncate(damaged, int(offset[1]) if offset else 0)
     return judge(folder, told, power=power)
+
+
+def cut_log(log, error):
+    """Leave of SQLite's log what stands before the frame that an error names."""
+    named = re.search(r"frame (\d+) of|the file is empty", error)
+    number = int(named[1] or 1)
+    if number == 1:
+        # Before the header of the log is written anew all of it is in the database, or nothing was acknowledged.
+        log.unlink()
+        return
+    page = int.from_bytes(log.read_bytes()[8:12], "big")
+    os.truncate(log, 32 + (number - 1) * (24 + page))
 
 
 def judge_lying(folder, told):
