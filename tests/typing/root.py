@@ -70,6 +70,14 @@ for length in leftoff.map(
     assert_type(length.value, int | None)
 with ProcessPoolExecutor(2) as pool:
     leftoff.map(len, ["a"], executor=pool, retry_on=lambda error: "429" in str(error))
+leftoff.each(["a"], on_fate=print)
+
+
+def tell(fate: str, key: str, attempt: int, failure: leftoff.Failure | None) -> None:
+    assert_type(failure, leftoff.Failure | None)
+
+
+leftoff.batches(["a"], size=2, on_fate=tell)
 
 
 async def fetch_soon(doi: str) -> Paper:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle  # only to ask beforehand whether an executor will be able to send a function
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from leftoff.errors import Stopped, UsageError
@@ -27,7 +27,6 @@ from leftoff.work.pool import Event, Pool
 from leftoff.work.values import failure_of
 
 ExecutorOrFactory = Executor | Callable[[], Executor]
-_UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError)  # what pickle raises, whoever uses it
 
 
 class InExecutor(Pool):
@@ -78,7 +77,7 @@ class InExecutor(Pool):
             brought = future.result()
             if brought.done:
                 self.idle()
-        elif isinstance(error, _UNSENDABLE):
+        elif isinstance(error, Exception) and _is_about_sending(error):
             brought = Brought(fault=Fault(failure_of(error), again=False))
         elif isinstance(error, Exception):
             self._broken = self._broken or (isinstance(error, BrokenExecutor) and executor is self._executor)
@@ -200,11 +199,18 @@ def _made_again(old: ProcessPoolExecutor) -> ProcessPoolExecutor:
     )
 
 
+def _is_about_sending(error: Exception) -> bool:
+    """Return whether an executor's error says that something cannot be sent."""
+    return isinstance(error, (TypeError, AttributeError)) or type(error).__name__ == "PicklingError"
+
+
 def _check_sendable(executor: ProcessPoolExecutor, attempts: Attempts) -> None:
     """Raise UsageError where the worker processes could not get at the function: each would die of it."""
     try:
-        pickle.dumps(attempts)
-    except _UNSENDABLE as error:
+        ForkingPickler.dumps(attempts)  # as the executor will
+    except Exception as error:
+        if not _is_about_sending(error):
+            raise
         raise UsageError(
             f"the function and retry_on must be sent to another process, and cannot ({error}): define them at the top"
             " of a module, or work in threads: workers=N without executor="

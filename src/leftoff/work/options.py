@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 from leftoff.errors import UsageError
 from leftoff.journal.shard import make_shard
 from leftoff.work.attempt import RetryOn, check_retry_on
+from leftoff.work.fates import OnFate
 
 F = TypeVar("F", bound=Callable[..., Any])
 Duplicates = Literal["refuse", "skip"]
@@ -24,6 +25,7 @@ class LoopOptions(TypedDict, total=False):
     retry_on: RetryOn
     rate: str | None
     progress: bool
+    on_fate: OnFate | None
     duplicates: Duplicates | None
     shard: tuple[int, int] | None
 
@@ -38,6 +40,7 @@ class Options:
     retry_on: RetryOn = Exception
     rate: str | None = None
     progress: bool = True
+    on_fate: OnFate | None = None
     duplicates: Duplicates | None = None
     shard: tuple[int, int] | None = None
 
@@ -48,6 +51,8 @@ class Options:
         if self.duplicates not in (None, "refuse", "skip"):
             raise UsageError(f"duplicates={self.duplicates!r}: write 'refuse' or 'skip'")
         check_retry_on(self.retry_on)
+        if self.on_fate is not None and not callable(self.on_fate):
+            raise UsageError(f"on_fate={self.on_fate!r}: give a function of a fate, a key, an attempt and a failure")
         make_shard(self.shard)
 
 

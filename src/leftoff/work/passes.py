@@ -21,6 +21,7 @@ from leftoff.journal.shard import WHOLE, make_shard
 from leftoff.journal.store import Mark, Owner, Store
 from leftoff.work.attempt import Fault
 from leftoff.work.current import Hand
+from leftoff.work.fates import LOGGER, Fates
 from leftoff.work.keys import is_at_hand, key_function
 from leftoff.work.options import Options
 from leftoff.work.progress import Progress
@@ -53,6 +54,7 @@ class Pass:
         total = len(self.items) if isinstance(self.items, Sized) else None
         self.progress = Progress(name, total, enabled=options.progress)
         self.limiter = None if options.rate is None else Limiter(f"run {name}", parse_rate(options.rate))
+        self.fates = Fates(name, options.on_fate)
         self._announce_dead()
 
     def _share(self, items: Any) -> Any:
@@ -135,6 +137,7 @@ class Pass:
 
     def conclude(self, drafts: Sequence[Draft]) -> list[Mark]:
         """Commit drafts and meet the conclusions among them."""
+        attempts = self.fates.attempts(drafts, self.owner.open_items)
         marks = self.owner.commit(drafts)
         for mark in marks:
             self.meet(mark)
@@ -144,6 +147,7 @@ class Pass:
             elif draft.kind == "dead":
                 self.dead += 1
                 self._name_dead(draft.key)
+        self.fates.tell(drafts, attempts)
         return marks
 
     def finish(self, key: str, others: Sequence[Draft] = ()) -> None:
@@ -174,6 +178,7 @@ class Pass:
         shard = make_shard(self.options.shard)
         name = "" if shard == WHOLE else str(shard)
         self.owner.commit([Draft("pass", name, json.dumps(numbers, separators=(",", ":")))])
+        LOGGER.info("%s", report, extra={"run": self.owner.run})
         self._farewell(report)
         if report.missing:
             raise IncompleteRun(

@@ -20,6 +20,7 @@ from leftoff.work.batches import batches
 from leftoff.work.current import Hand, hold, let_go
 from leftoff.work.each import Loop, each
 from leftoff.work.executors import ExecutorOrFactory
+from leftoff.work.fates import Fates
 from leftoff.work.how import How
 from leftoff.work.keys import own_key
 from leftoff.work.map import map_items
@@ -78,9 +79,10 @@ class Run:
         time, a function or a field's name (default: the item itself); attempts: tries that may raise, crashes: tries
         that the process may not survive, before an item is a dead letter; retry_on: the errors that are worth another
         try, exception classes or a function from an exception to a bool (default: all); rate: at most so many starts,
-        such as "3/s", over all processes of the machine; progress: show a bar; duplicates: "skip" or "refuse" a key met
-        twice (default: skip items that are their own key); shard: ``(number, total)``, work on this share of the keys
-        alone, so that several processes divide an input: each writes its own file of a directory, ``progress/``.
+        such as "3/s", over all processes of the machine; progress: show a bar; on_fate: called with "done", "failed" or
+        "dead", the key, the number of the attempt and its `Failure` or None, once that is committed; duplicates: "skip"
+        or "refuse" a key met twice (default: skip items that are their own key); shard: ``(number, total)``, work on
+        this share of the keys alone: several processes divide an input, each with its own file of ``progress/``.
 
         Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
         match at the end, and `Stopped` after Ctrl-C or SIGTERM.
@@ -379,7 +381,11 @@ class Run:
             if len(items) > 1:
                 fault = fault._replace(again=True)  # a batch: which of them it was is seen when they come one by one
             attempts = self._options.attempts
-            self._owner.commit([failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()])
+            drafts = [failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()]
+            fates = Fates(self.name, self._options.on_fate)
+            numbers = fates.attempts(drafts, items)
+            self._owner.commit(drafts)
+            fates.tell(drafts, numbers)
         else:
             self._owner.commit([released(key, tries) for key, tries in items.items()])
 
