@@ -70,7 +70,7 @@ for length in leftoff.map(
     assert_type(length.value, int | None)
 with ProcessPoolExecutor(2) as pool:
     leftoff.map(len, ["a"], executor=pool, retry_on=lambda error: "429" in str(error))
-leftoff.each(["a"], on_fate=print)
+leftoff.each(["a"], on_fate=print, stop_after="2h30m")
 
 
 def tell(fate: str, key: str, attempt: int, failure: leftoff.Failure | None) -> None:

@@ -80,7 +80,10 @@ async def aeach(run: Run, items: Any, options: Options) -> AsyncGenerator[Any, N
                 hand.key, hand.attempt = key, 1 + tries.errors + tries.crashes
                 if guard.urgent:
                     guard.check()
+                begun = time.monotonic()
                 yield item
+                if guard.deadline is not None:
+                    guard.deadline.took(time.monotonic() - begun)
                 if run.current_walk is not walk:
                     raise RunInUse(f"{run.label}: a newer loop took this run over; name one of them: run=…")
                 if threading.get_ident() != walk.thread:
@@ -98,6 +101,7 @@ async def _new(walk: Pass) -> AsyncGenerator[tuple[str, Any, Tries], None]:
     mark_of, turn = lookup(walk.owner), time.monotonic() + _TURN
     async with aclosing(_pulled(walk)) as items:
         async for item in items:
+            walk.guard.look()
             walk.guard.check()
             walk.pulled += 1
             key = walk.key_of(item)
@@ -139,7 +143,12 @@ async def _stoppable(guard: StopGuard, awaitable: Awaitable[T]) -> T:
         task.cancel()
         loop.call_soon_threadsafe(lambda: None)  # a signal alone does not end what an event loop waits in
 
+    def end() -> None:
+        guard.look(over=True)
+        task.cancel()
+
     guard.wake = wake
+    timer = None if guard.deadline is None else loop.call_later(guard.deadline.left, end)
     try:
         return await awaitable
     except asyncio.CancelledError:
@@ -149,3 +158,5 @@ async def _stoppable(guard: StopGuard, awaitable: Awaitable[T]) -> T:
         raise
     finally:
         guard.wake = None
+        if timer is not None:
+            timer.cancel()

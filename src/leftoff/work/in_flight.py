@@ -56,6 +56,7 @@ class Flight:
     number: int
     tries: Tries
     due: float = 0.0  # monotonic seconds
+    begun: float = 0.0  # monotonic seconds
     end: float = math.inf  # monotonic seconds: then it has taken too long
     late: bool = False  # it has, and was interrupted
 
@@ -207,6 +208,7 @@ class InFlight:
         drafts = [self._conclude(event) for event in finished]
         self.concluding = {draft.key for draft in drafts}
         starts: dict[str, Flight] = {}
+        guard.look()
         if guard.asked is None and self.fatal is None and not self.draining:
             try:
                 self._fill(starts)
@@ -219,8 +221,9 @@ class InFlight:
         self.concluding.clear()
         self.working.update(starts)
         for flight in starts.values():
+            flight.begun = time.monotonic()
             if self.timeout is not None:
-                flight.end, flight.late = time.monotonic() + self.timeout + self.pool.grace, False
+                flight.end, flight.late = flight.begun + self.timeout + self.pool.grace, False
             self.pool.submit(flight.key, flight.item, 1 + flight.tries.errors + flight.tries.crashes)
         guard.hand = _name(self.working, len(self.working))
         if self.fatal is not None and not self.draining:
@@ -231,6 +234,8 @@ class InFlight:
     def _conclude(self, event: Event) -> Draft:
         """Turn what became of an attempt into the item's next entry."""
         flight = self.working.pop(event.key)
+        if (deadline := self.walk.guard.deadline) is not None:
+            deadline.took(time.monotonic() - flight.begun)
         if event.what == "died":
             return self._died(flight, event.error, ended_by_us=event.value)
         if event.what == "cancelled":
@@ -321,6 +326,9 @@ class InFlight:
         times = [max(0.0, flight.due - now) for flight in waiting]
         if self.timeout is not None:
             times += [max(0.0, flight.end - now) for flight in self.working.values()]
+        guard = self.walk.guard
+        if guard.deadline is not None and guard.asked is None:
+            times.append(guard.deadline.left)
         if self.slot_in:
             times.append(self.slot_in)
         return min(times, default=None)

@@ -44,6 +44,7 @@ def map_items(run: Run, items: Iterable[T], options: Options, how: How) -> Gener
 def _one_by_one(run: Run, walk: Pass, how: How, attempts: Attempts) -> Generator[Outcome[Any, Any], None, None]:
     mark_of = lookup(walk.owner)
     for item in walk.items:
+        walk.guard.look()
         walk.guard.check()
         walk.pulled += 1
         key = walk.key_of(item)
@@ -70,6 +71,7 @@ def _work(run: Run, walk: Pass, how: How, attempts: Attempts, key: str, item: An
         owner.begin()
         run.in_hand = {key: tries}
         walk.hand.key, walk.hand.attempt = key, 1 + tries.errors + tries.crashes
+        begun = time.monotonic()
         try:
             if guard.urgent:
                 guard.check()
@@ -95,6 +97,8 @@ def _work(run: Run, walk: Pass, how: How, attempts: Attempts, key: str, item: An
             raise
         finally:
             walk.hand.key = None
+        if guard.deadline is not None:
+            guard.deadline.took(time.monotonic() - begun)
         run.in_hand = None
         walk.conclude([*run.take_drafts(), draft] if draft.kind == "done" else [draft])
         guard.hand = None

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 from leftoff.errors import UsageError
 from leftoff.journal.shard import make_shard
 from leftoff.work.attempt import RetryOn, check_retry_on
+from leftoff.work.deadline import Span, seconds_of
 from leftoff.work.fates import OnFate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,6 +27,7 @@ class LoopOptions(TypedDict, total=False):
     rate: str | None
     progress: bool
     on_fate: OnFate | None
+    stop_after: Span | None
     duplicates: Duplicates | None
     shard: tuple[int, int] | None
 
@@ -41,6 +43,7 @@ class Options:
     rate: str | None = None
     progress: bool = True
     on_fate: OnFate | None = None
+    stop_after: Span | None = None
     duplicates: Duplicates | None = None
     shard: tuple[int, int] | None = None
 
@@ -54,6 +57,8 @@ class Options:
         if self.on_fate is not None and not callable(self.on_fate):
             raise UsageError(f"on_fate={self.on_fate!r}: give a function of a fate, a key, an attempt and a failure")
         make_shard(self.shard)
+        if self.stop_after is not None:
+            seconds_of(self.stop_after, "stop_after")
 
 
 def takes_options(loop: F) -> F:

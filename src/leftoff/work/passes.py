@@ -21,6 +21,7 @@ from leftoff.journal.shard import WHOLE, make_shard
 from leftoff.journal.store import Mark, Owner, Store
 from leftoff.work.attempt import Fault
 from leftoff.work.current import Hand
+from leftoff.work.deadline import make_deadline
 from leftoff.work.fates import LOGGER, Fates
 from leftoff.work.keys import is_at_hand, key_function
 from leftoff.work.options import Options
@@ -55,6 +56,7 @@ class Pass:
         self.progress = Progress(name, total, enabled=options.progress)
         self.limiter = None if options.rate is None else Limiter(f"run {name}", parse_rate(options.rate))
         self.fates = Fates(name, options.on_fate)
+        guard.deadline = make_deadline(options.stop_after)
         self._announce_dead()
 
     def _share(self, items: Any) -> Any:

@@ -80,9 +80,10 @@ class Run:
         that the process may not survive, before an item is a dead letter; retry_on: the errors that are worth another
         try, exception classes or a function from an exception to a bool (default: all); rate: at most so many starts,
         such as "3/s", over all processes of the machine; progress: show a bar; on_fate: called with "done", "failed" or
-        "dead", the key, the number of the attempt and its `Failure` or None, once that is committed; duplicates: "skip"
-        or "refuse" a key met twice (default: skip items that are their own key); shard: ``(number, total)``, work on
-        this share of the keys alone: several processes divide an input, each with its own file of ``progress/``.
+        "dead", the key, the number of the attempt and its `Failure` or None, once that is committed; stop_after:
+        seconds, or such as "2h30m", after which nothing is begun any more, nor what would probably not end before;
+        duplicates: "skip" or "refuse" a key met twice (default: skip items that are their own key); shard: ``(number,
+        total)``, this share of the keys alone: several processes divide an input, each with a file of ``progress/``.
 
         Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
         match at the end, and `Stopped` after Ctrl-C or SIGTERM.

@@ -26,6 +26,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar, final
 
 from leftoff.errors import Stopped
+from leftoff.work.deadline import Deadline
 
 CODES = {int(signal.SIGINT): 130, int(signal.SIGTERM): 75}  # what the process exits with
 CAUSES = {130: "Ctrl-C", 75: "SIGTERM"}
@@ -50,13 +51,15 @@ class StopGuard:
     the last item is not lost.
     """
 
-    __slots__ = ("asked", "hand", "urgent", "wake")
+    __slots__ = ("asked", "cause", "deadline", "hand", "urgent", "wake")
 
     def __init__(self) -> None:
         self.hand: str | None = None
         self.asked: int | None = None
         self.urgent = False
         self.wake: Callable[[], None] | None = None
+        self.deadline: Deadline | None = None
+        self.cause: str | None = None  # of a stop that no signal asked for
 
     def __enter__(self) -> StopGuard:
         if threading.current_thread() is threading.main_thread():
@@ -74,7 +77,12 @@ class StopGuard:
         """Raise what was asked for, if anything was: ``Stopped``, or KeyboardInterrupt in an interactive session."""
         if self.asked is not None:
             _handlers.pending = None
-            raise _stop(self.asked)
+            raise _stop(self.asked, self.cause)
+
+    def look(self, *, over: bool = False) -> None:
+        """Ask for a stop where an item that began now would probably run into the deadline, or where time is over."""
+        if self.asked is None and self.deadline is not None and (over or self.deadline.is_near()):
+            self.asked, self.cause = CODES[signal.SIGTERM], self.deadline.reason
 
     def sleep(self, seconds: float) -> None:
         """Wait this long with nothing in hand, so that a signal ends it at once; never less."""
@@ -83,7 +91,9 @@ class StopGuard:
             self.check()
             end = time.monotonic() + seconds
             while (left := end - time.monotonic()) > 0:
-                time.sleep(min(left, SLICE))
+                self.look()
+                self.check()
+                time.sleep(min(left, SLICE if self.deadline is None else min(SLICE, self.deadline.left)))
         finally:
             self.hand = held
 
@@ -221,8 +231,8 @@ def _is_committing(frame: FrameType | None) -> bool:
     return False
 
 
-def _stop(code: int) -> BaseException:
-    message = f"stopped by {CAUSES[code]}; everything finished is kept: run the same again to go on"
+def _stop(code: int, cause: str | None = None) -> BaseException:
+    message = f"stopped by {cause or CAUSES[code]}; everything finished is kept: run the same again to go on"
     if code == CODES[signal.SIGINT] and _is_interactive():
         return KeyboardInterrupt(message)  # a SystemExit would end the interpreter, or be shown as a wish to
     return Stopped(message, code)
