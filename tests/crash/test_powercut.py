@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import leftoff
+from leftoff.journal.sync import sync_directory
 from leftoff.testing.powercut import KINDS, FileSystem, cut_power, missing, why_not
 from tests.crash import cut, judges, recorded
 from tests.crash.surveys import ENVIRONMENT
@@ -85,6 +86,7 @@ def finish(disk, suffix, durability, seed):
         assert report.done + report.dead == ITEMS
     for path in disk.folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    sync_directory(disk.folder)  # else the next cut brings back what was there
 
 
 def test_a_loss_on_a_real_file_system_is_seen(disk, rng):
