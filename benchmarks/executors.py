@@ -1,9 +1,9 @@
 """What a map costs on each executor, beside the bare executor doing the same work with as much in flight.
 
 ``python benchmarks/executors.py [--items N] [--rounds N] [--folder DIR]``. The work is nothing (``int``): what is
-measured is what an item costs beside its work. leftoff commits each result to a JSON Lines journal; beside its two durabilities
-stand the executor alone, and the executor with a synced line for whatever has finished. Medians over rounds that are
-interleaved, with [min..max]; Dask's workers are measured where Dask is installed.
+measured is what an item costs beside its work. leftoff commits each result to a JSON Lines journal; beside its two
+durabilities stand the executor alone, and the executor with a synced line for whatever has finished. Medians over
+rounds that are interleaved, with [min..max]; Dask's workers are measured where Dask is installed.
 """
 
 from __future__ import annotations
