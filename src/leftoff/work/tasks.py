@@ -26,7 +26,7 @@ class Tasks(Pool):
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._woken = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[Brought]] = {}
+        self._tasks: dict[str, asyncio.Task[Brought | None]] = {}
         self._late: set[str] = set()
         self._stopped = False
 
@@ -44,22 +44,22 @@ class Tasks(Pool):
         task = self._tasks[key] = self._loop.create_task(self._attempt(key, item, number), name=f"leftoff {key}")
         task.add_done_callback(partial(self._finished, key))
 
-    async def _attempt(self, key: str, item: Any, number: int) -> Brought:
+    async def _attempt(self, key: str, item: Any, number: int) -> Brought | None:
         hand = Hand(self.attempts.run_id)
         hand.key, hand.attempt = key, number
         hold(hand)  # the task's alone, and gone with it
         try:
             value = await self.attempts.function(item)
             return Brought(value, encode(value, key))
-        except asyncio.CancelledError:
-            raise
+        except asyncio.CancelledError:  # not raised: a tracer lets it arrive as an error like any other (Python 3.11)
+            return None
         except BaseException as error:  # noqa: BLE001  # whatever the user's code raises
             return self.attempts.take(error)
 
-    def _finished(self, key: str, task: asyncio.Task[Brought]) -> None:
+    def _finished(self, key: str, task: asyncio.Task[Brought | None]) -> None:
         del self._tasks[key]
-        if not task.cancelled():
-            brought = task.result()
+        brought = None if task.cancelled() else task.result()
+        if brought is not None:
             if brought.done:
                 self.idle()
         elif key in self._late:
