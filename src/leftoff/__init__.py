@@ -13,7 +13,7 @@ from leftoff.errors import (
 from leftoff.journal.entry import Entry
 from leftoff.work.current import Current, current
 from leftoff.work.journal import Journal, open  # noqa: A004  # leftoff.open
-from leftoff.work.loops import batches, each, map  # noqa: A004  # leftoff.map
+from leftoff.work.loops import aeach, amap, batches, each, map  # noqa: A004  # leftoff.map
 from leftoff.work.outcome import Outcome
 from leftoff.work.replacing import replacing
 from leftoff.work.report import Report
@@ -40,6 +40,8 @@ __all__ = [
     "RunInUse",
     "Stopped",
     "UsageError",
+    "aeach",
+    "amap",
     "batches",
     "current",
     "each",

@@ -10,8 +10,14 @@ import leftoff
 from leftoff.testing.kills import count, read_ledger
 from tests.crash import programs
 
-IN_FLIGHT = {"each": 1, "map": 1, "threads": programs.WORKERS, "batches": programs.SIZE}
+IN_FLIGHT = {
+    "each": 1, "map": 1, "threads": programs.WORKERS, "tasks": programs.WORKERS, "processes": programs.WORKERS,
+    "batches": programs.SIZE,
+}  # fmt: skip
 """The loops, and how many items may be repeated for each kill (P2)."""
+
+IN_ONE_PROCESS = [loop for loop in IN_FLIGHT if loop != "processes"]
+"""Those whose items die with the process that owns the run."""
 
 
 PLACES = {"jsonl": "work.jsonl", "db": "work.db", "segments": "work/"}
@@ -103,7 +109,7 @@ class Campaign:
     def result(self):
         """Return what a completed run leaves behind, as far as it depends on the input alone."""
         # `each` never comes back for an item that was done when it died; `map` yields an outcome for every item.
-        outcomes = self.count().acknowledged if self.loop in ("map", "threads") else None
+        outcomes = self.count().acknowledged if self.loop in ("map", "threads", "tasks", "processes") else None
         values = {entry.key: entry.value for entry in self.entries() if entry.kind == "done"}
         return sorted(self.done()), self.dead(), outcomes, values, self.rows() if self.tables else None
 

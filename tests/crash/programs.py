@@ -1,5 +1,6 @@
 """The programs that are killed: plain uses of leftoff that write down, apart from the journal, what happened."""
 
+import asyncio
 import functools
 import json
 import os
@@ -7,6 +8,8 @@ import signal
 import sqlite3
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import leftoff
 import leftoff.journal.postgres  # else each fork would import these anew
@@ -98,15 +101,45 @@ def batches(run, plan, ledger):
         ledger.acknowledged(key)
 
 
-def in_map(run, plan, ledger, workers):
+def elsewhere(plan, key):
+    """Work on one item in another process."""
+    return one(plan, Ledger(plan["ledger"]), key)
+
+
+def processes():
+    return ProcessPoolExecutor(WORKERS, get_context("fork"))  # the quickest to begin
+
+
+def in_map(run, plan, ledger, workers=None, executor=None):
     write = (lambda connection, outcome: save(connection, outcome.key, outcome.value)) if tables(plan) else None
-    function = functools.partial(one, plan, ledger)
-    for outcome in run.map(function, feed(plan), workers=workers, write=write, progress=False):
-        if outcome.error is None:
-            assert outcome.value == product(outcome.key), outcome
-            ledger.acknowledged(outcome.key)
-        if outcome.key == plan.get("kill_behind"):
-            ask_for_kill()
+    function = functools.partial(elsewhere, plan) if executor else functools.partial(one, plan, ledger)
+    for outcome in run.map(function, feed(plan), workers=workers, executor=executor, write=write, progress=False):
+        acknowledge(plan, ledger, outcome)
+
+
+def tasks(run, plan, ledger):
+    """Map a coroutine function."""
+    write = (lambda connection, outcome: save(connection, outcome.key, outcome.value)) if tables(plan) else None
+    without = {**plan, "seconds": 0}
+
+    async def work(key):
+        value = one(without, ledger, key)
+        await asyncio.sleep(plan["seconds"])
+        return value
+
+    async def main():
+        async for outcome in run.amap(work, feed(plan), concurrency=WORKERS, write=write, progress=False):
+            acknowledge(plan, ledger, outcome)
+
+    asyncio.run(main())
+
+
+def acknowledge(plan, ledger, outcome):
+    if outcome.error is None:
+        assert outcome.value == product(outcome.key), outcome
+        ledger.acknowledged(outcome.key)
+    if outcome.key == plan.get("kill_behind"):
+        ask_for_kill()
 
 
 def steps(run, plan, ledger):
@@ -156,6 +189,8 @@ LOOPS = {
     "batches": batches,
     "map": functools.partial(in_map, workers=1),
     "threads": functools.partial(in_map, workers=WORKERS),
+    "tasks": tasks,
+    "processes": functools.partial(in_map, executor=processes),
     "steps": steps,
     "decisions": decisions,
     "opening": each,

@@ -8,13 +8,14 @@ import pytest
 
 from leftoff.testing.kills import ForkServer, read_ledger
 from tests.crash import programs
-from tests.crash.campaign import IN_FLIGHT, PLACES, Campaign, uninterrupted
+from tests.crash.campaign import IN_FLIGHT, IN_ONE_PROCESS, PLACES, Campaign, uninterrupted
 from tests.figures import store_of
 
 KILLS = 4  # on one journal; one more could make a dead letter of an innocent that was hit each time
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
 
 every_loop = pytest.mark.parametrize("loop", list(IN_FLIGHT))
+every_loop_of_one_process = pytest.mark.parametrize("loop", IN_ONE_PROCESS)
 every_store = pytest.mark.parametrize("suffix", list(PLACES))
 every_durability = pytest.mark.parametrize("durability", ["power", "process"])
 
@@ -85,7 +86,7 @@ def test_kill_at_every_boundary(server, quick, rng, counted, loop, suffix, durab
         campaign.finish(rng.sample(items, len(items)))
         assert campaign.result() == clean.result(), f"killed at boundary {boundary}"
     # Workers share commits, and a syncing thread makes calls of its own, as chance has it: the last may not come.
-    shared = loop == "threads" or durability == "process"
+    shared = loop in ("threads", "tasks", "processes") or durability == "process"
     assert reached == list(boundaries) or (shared and len(reached) > commits)
     counted("kills before and behind a call", store_of(suffix), len(reached))
 
@@ -108,16 +109,17 @@ def test_a_loss_is_seen(server, quick, suffix):
 @every_durability
 @every_store
 @pytest.mark.parametrize(
-    ("loop", "more"), [("each", {}), ("map", {}), ("threads", {}), ("batches", {"size": 1}), ("batches", {})]
+    ("loop", "more"),
+    [(loop, {}) for loop in IN_FLIGHT] + [("batches", {"size": 1})],
 )
 def test_an_input_that_never_goes_on_holds_nothing_back(server, tmp_path, loop, suffix, durability, more):
     """Killed while a generator blocks for ever behind an item, that item is done."""
     campaign = Campaign(server, tmp_path / "work", loop, suffix, durability)
     items = keys(programs.SIZE * 2)
-    if loop == "threads":
+    if loop in ("threads", "tasks", "processes"):
         more = {
             "kill_behind": items[-1]
-        }  # its input is asked in a thread of its own: the outcome shows that it is done
+        }  # their input is asked in a thread of its own: the outcome shows that it is done
     assert campaign.run(items, stall=True, **more).killed
     assert sorted(campaign.done()) == items
 
@@ -140,7 +142,7 @@ def test_a_forked_child_holds_no_run(server, tmp_path, suffix):
 
 @every_durability
 @every_store
-@every_loop
+@every_loop_of_one_process
 def test_poison_is_a_dead_letter_after_five_kills(server, quick, rng, loop, suffix, durability):
     """An item that kills its process is set aside after exactly five kills, and no neighbour with it (P6)."""
     campaign = Campaign(server, quick / "work", loop, suffix, durability, 0.0005)
@@ -155,7 +157,7 @@ def test_poison_is_a_dead_letter_after_five_kills(server, quick, rng, loop, suff
 
 @every_durability
 @every_store
-@every_loop
+@every_loop_of_one_process
 def test_four_kills_make_no_dead_letter(server, quick, rng, loop, suffix, durability):
     """An innocent item that is in hand when its process is killed four times is done by the fifth start (P6)."""
     campaign = Campaign(server, quick / "work", loop, suffix, durability, 0.0005)

@@ -14,7 +14,7 @@ import pytest
 import leftoff
 from leftoff.testing.kills import ForkServer, choose
 from tests.crash import programs
-from tests.crash.campaign import IN_FLIGHT, PLACES
+from tests.crash.campaign import IN_FLIGHT, IN_ONE_PROCESS, PLACES
 from tests.crash.kills_scenes import ITEMS, SCENES, InPostgres
 from tests.figures import store_of
 
@@ -88,7 +88,7 @@ def test_kill_at_every_line(servers, quick, rng, counted, scene, suffix, durabil
 @pytest.mark.timeout(1800)  # seconds; many of them on a busy machine
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("durability", ["power", "process"])
-@pytest.mark.parametrize("loop", list(IN_FLIGHT))
+@pytest.mark.parametrize("loop", IN_ONE_PROCESS)
 def test_kill_at_every_line_in_postgres(servers, quick, rng, counted, postgres, loop, durability, times):
     """Killed before a line of ours, a run in PostgreSQL loses nothing, and its rows are those of its done items."""
     with psycopg.connect(postgres.url) as connection:

@@ -9,7 +9,7 @@ import pytest
 from leftoff.journal.connection import Connection
 from leftoff.testing.kills import ForkServer, choose
 from tests.crash import programs, signalled
-from tests.crash.campaign import IN_FLIGHT, PLACES, Campaign
+from tests.crash.campaign import IN_ONE_PROCESS, PLACES, Campaign
 
 POINTS = 16
 TIMES = [pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.prove)]
@@ -27,7 +27,7 @@ def forks():
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 @every_store
-@pytest.mark.parametrize("loop", list(IN_FLIGHT))
+@pytest.mark.parametrize("loop", IN_ONE_PROCESS)
 def test_a_signal_before_every_line_stops_it_and_repeats_nothing(forks, quick, rng, loop, suffix, sent, code, times):
     """Asked to stop before a line of ours, it ends with its exit code and goes on where it was.
 

@@ -19,11 +19,11 @@ import pytest
 
 from leftoff.errors import ServiceRefused, UsageError
 from leftoff.papers import client
-from leftoff.papers.answers import retry_after
 from leftoff.papers.client import Entrez
 from leftoff.papers.pubmed import Record
 from leftoff.papers.reply import Rejected
 from leftoff.papers.windows import Window, everything, walk
+from leftoff.work.retry import after
 from tests.papers.conftest import RealRecords
 
 DAY = date(2026, 7, 1)
@@ -244,11 +244,11 @@ def test_the_wrong_uses_are_named(entrez: Callable[..., Entrez]) -> None:
 def test_a_retry_after_is_read_in_each_of_its_forms() -> None:
     """Seconds, doubled seconds, and a date; anything else is none."""
     later = datetime.now(timezone.utc) + timedelta(seconds=100)
-    assert retry_after("2") == 2.0
-    assert retry_after("2, 2") == 2.0
-    assert 90 < (retry_after(format_datetime(later, usegmt=True)) or 0) <= 100
-    assert retry_after("") is None
-    assert retry_after("soon") is None
+    assert after("2") == 2.0
+    assert after("2, 2") == 2.0
+    assert 90 < (after(format_datetime(later, usegmt=True)) or 0) <= 100
+    assert after("") is None
+    assert after("soon") is None
 
 
 def test_the_replica_is_searched_and_read_within_its_limits(

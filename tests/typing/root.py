@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +63,45 @@ for outcome in leftoff.map(fetch, ["10.1/a"], workers=8, ordered=False, result_t
         assert_type(outcome.error.message, str)
 for length in leftoff.map(len, ["a"], "papers.db"):
     assert_type(length.value, int | None)
+
+for length in leftoff.map(
+    len, ["a"], executor=ProcessPoolExecutor, workers=2, retry_on=(TimeoutError, ConnectionError), timeout=30
+):
+    assert_type(length.value, int | None)
+with ProcessPoolExecutor(2) as pool:
+    leftoff.map(len, ["a"], executor=pool, retry_on=lambda error: "429" in str(error))
+leftoff.each(["a"], on_fate=print, stop_after="2h30m")
+
+
+def tell(fate: str, key: str, attempt: int, failure: leftoff.Failure | None) -> None:
+    assert_type(failure, leftoff.Failure | None)
+
+
+leftoff.batches(["a"], size=2, on_fate=tell)
+
+
+async def fetch_soon(doi: str) -> Paper:
+    return fetch(doi)
+
+
+async def stream() -> AsyncGenerator[str, None]:
+    yield "10.1/a"
+
+
+async def asynchronous() -> None:
+    """Aeach and amap: the item's type and the awaited result's."""
+    async for doi in leftoff.aeach(stream(), "papers.db", run="stream", attempts=2, rate="3/s"):
+        assert_type(doi, str)
+    async with leftoff.aeach(papers, key="doi") as items:
+        async for paper in items:
+            assert_type(paper, Paper)
+    async for outcome in leftoff.amap(fetch_soon, stream(), concurrency=20, timeout=1.5, ordered=False):
+        assert_type(outcome, leftoff.Outcome[str, Paper])
+    with leftoff.open("papers.db") as journal:
+        async for outcome in journal.run("soon").amap(fetch_soon, ["10.1/a"], retry_on=OSError):
+            assert_type(outcome.value, Paper | None)
+        assert_type(await anext(journal.run("each").aeach([1])), int)
+
 
 # batches: lists of what goes in
 for batch in leftoff.batches(papers, size=200, key=lambda paper: paper.doi):
@@ -136,3 +176,5 @@ leftoff.map(fetch, [7])  # type: ignore[arg-type]
 leftoff.batches(["a"])  # type: ignore[call-arg]
 leftoff.each([1], "x.jsonl", duplicates="drop")  # type: ignore[arg-type]
 leftoff.each([1], journl="x.jsonl")  # type: ignore[call-arg]
+leftoff.map(len, ["a"], retry_on="Timeout")  # type: ignore[arg-type]
+leftoff.amap(fetch, ["a"])  # type: ignore[arg-type]

@@ -82,6 +82,10 @@ class Tries(NamedTuple):
         pairs = value if isinstance(value, dict) else {}
         return cls(int(pairs.get("errors", 0)), int(pairs.get("crashes", 0)), begun)
 
+    def after_error(self) -> Tries:
+        """Count a try that raised."""
+        return Tries(self.errors + 1, self.crashes)
+
     def after_crash(self) -> Tries:
         """Count an unclean end.
 

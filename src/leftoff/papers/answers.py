@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 
 from lxml import etree
 
@@ -76,18 +74,6 @@ def records_of(pmids: Sequence[str]) -> Callable[[bytes], dict[str, Record]]:
         return found
 
     return read
-
-
-def retry_after(value: str) -> float | None:
-    """Return the seconds that a Retry-After header names, as a number or a date; None if it names none."""
-    if (text := value.split(",", maxsplit=1)[0].strip()).isdecimal():  # the number may come doubled: "2, 2"
-        return float(text)
-    try:
-        until = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    until = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
-    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
 
 
 def excerpt(body: bytes) -> str:

@@ -22,12 +22,12 @@ from typing import TypeVar, final
 import httpx
 
 from leftoff.errors import ServiceRefused, UsageError
-from leftoff.papers.answers import count_of, excerpt, hits, records_of, retry_after
+from leftoff.papers.answers import count_of, excerpt, hits, records_of
 from leftoff.papers.pubmed import Record
 from leftoff.papers.reply import ErrorElement, Limited, Rejected, Truncated, Unavailable, Unusable
 from leftoff.papers.windows import REACHED, Hits, Window
+from leftoff.work import retry
 from leftoff.work.rate import Limiter
-from leftoff.work.retry import call, delay
 
 R = TypeVar("R")
 
@@ -127,7 +127,7 @@ class Entrez:
 
     def _ask(self, tool: str, asked: dict[str, str], read: Callable[[bytes], R]) -> R:
         try:
-            return call(
+            return retry.call(
                 lambda: self._read(read, self._answer(tool, asked)),
                 attempts=self._attempts,
                 wait=self._wait,
@@ -153,7 +153,7 @@ class Entrez:
             if error.retry_after > PATIENCE:
                 return None
             self._limiter.push_back(error.retry_after)
-        seconds = delay(failures)
+        seconds = retry.delay(failures)
         self.waited_s += seconds
         if 1 < failures < self._attempts:  # a single failure is everyday's
             pause = max(seconds, error.retry_after or 0.0)
@@ -196,7 +196,7 @@ class Entrez:
 
     def _check(self, response: httpx.Response, body: bytes) -> None:
         """Raise what a status other than 200 means."""
-        status, after = response.status_code, retry_after(response.headers.get("Retry-After", ""))
+        status, after = response.status_code, retry.after(response.headers.get("Retry-After", ""))
         if status == httpx.codes.OK:
             return
         said = f"{status} {response.reason_phrase}: {self._clean(excerpt(body))}"

@@ -10,7 +10,8 @@ from leftoff.errors import RunInUse, UsageError
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work.each import FIRST
 from leftoff.work.lookup import lookup
-from leftoff.work.passes import Options, Pass
+from leftoff.work.options import Options
+from leftoff.work.passes import Pass
 
 if TYPE_CHECKING:
     from leftoff.work.run import Run
@@ -30,6 +31,8 @@ def batches(run: Run, items: Iterable[T], size: int, options: Options) -> Genera
 def _batches(run: Run, walk: Pass, items: Iterable[T], size: int) -> Generator[list[T], None, None]:
     owner, guard = walk.owner, walk.guard
     for batch in _gather(walk, items, size):
+        guard.look()
+        guard.check()
         if walk.limiter is not None:
             walk.limiter.wait(guard.sleep)
         guard.hand = _name(batch)
@@ -40,7 +43,10 @@ def _batches(run: Run, walk: Pass, items: Iterable[T], size: int) -> Generator[l
         walk.hand.key, walk.hand.attempt = next(iter(batch)), 1 + max(t.errors + t.crashes for t in tries.values())
         if guard.urgent:
             guard.check()
+        begun = time.monotonic()
         yield list(batch.values())
+        if guard.deadline is not None:
+            guard.deadline.took(time.monotonic() - begun)
         if run.current_walk is not walk:
             raise RunInUse(f"{run.label}: a newer loop took this run over; name one of them: run=…")
         run.in_hand = walk.hand.key = None

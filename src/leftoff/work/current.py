@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from leftoff.errors import UsageError
@@ -21,7 +21,7 @@ class Current(NamedTuple):
 
 
 class Hand:
-    """Hold what one loop has in hand in one thread; ``key`` is None between items."""
+    """Hold what one loop has in hand in one thread or task; ``key`` is None between items."""
 
     __slots__ = ("attempt", "key", "outer", "run_id")
 
@@ -32,25 +32,21 @@ class Hand:
         self.outer: Hand | None = None
 
 
-class _Local(threading.local):
-    hand: Hand | None = None
-
-
-_local = _Local()
+_hand: ContextVar[Hand | None] = ContextVar("leftoff.hand", default=None)  # each thread and each task has its own
 
 
 def hold(hand: Hand) -> None:
-    """Make a loop's hand this thread's, until `let_go`."""
-    hand.outer = _local.hand
-    _local.hand = hand
+    """Make a loop's hand that of this thread or task, until `let_go`."""
+    hand.outer = _hand.get()
+    _hand.set(hand)
 
 
 def let_go(hand: Hand) -> None:
-    """Give this thread back to the loop around; a loop may end before those begun inside it."""
+    """Give this thread or task back to the loop around; a loop may end before those begun inside it."""
     hand.key = None
-    inner = _local.hand
+    inner = _hand.get()
     if inner is hand:
-        _local.hand = hand.outer
+        _hand.set(hand.outer)
         return
     while inner is not None and inner.outer is not hand:
         inner = inner.outer
@@ -59,11 +55,11 @@ def let_go(hand: Hand) -> None:
 
 
 def current() -> Current:
-    """Return the key, attempt and token of the item in hand in this thread.
+    """Return the key, attempt and token of the item in hand in this thread or task.
 
     Raises UsageError where no loop of leftoff has an item in hand.
     """
-    hand = _local.hand
+    hand = _hand.get()
     while hand is not None and hand.key is None:
         hand = hand.outer
     if hand is None or hand.key is None:

@@ -26,7 +26,8 @@ from leftoff.errors import RunInUse, WrongThread
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work.keys import is_at_hand
 from leftoff.work.lookup import lookup
-from leftoff.work.passes import Options, Pass
+from leftoff.work.options import Options
+from leftoff.work.passes import Pass
 
 if TYPE_CHECKING:
     from leftoff.work.run import Run
@@ -83,7 +84,7 @@ def each(run: Run, items: Iterable[T], options: Options) -> Generator[T, None, N
 def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:  # noqa: C901, PLR0912, PLR0915  # inline for speed
     owner, key_of, guard, progress, hand = walk.owner, walk.key_of, walk.guard, walk.progress, walk.hand
     commit, meet, tries_of, mark_of = owner.commit, walk.meet, owner.open_items.get, lookup(owner)
-    limiter = walk.limiter
+    limiter, told, deadline, begun = walk.limiter, walk.fates.wanted, walk.guard.deadline, 0.0
     begin = owner.begin if owner.connection is not None else None
     thread, get_ident = walk.thread, threading.get_ident
     fuse = is_at_hand(items) and limiter is None  # only then may `done` wait for the next item's `started`
@@ -101,6 +102,8 @@ def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:
                 walk.meet_known(key, mark)
                 if waiting is None and guard.asked is None:
                     continue
+            elif deadline is not None and deadline.is_near():
+                guard.look()
             else:
                 tries = tries_of(key)
                 if tries is None or walk.may_start(key, tries):
@@ -112,15 +115,22 @@ def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:
                         commit((started,))
                     else:
                         done, waiting = waiting, None
-                        meet(commit((Draft("done", done), started))[0])
-                        walk.done += 1
+                        if told:
+                            walk.conclude((Draft("done", done), started))
+                        else:  # the same, quicker
+                            meet(commit((Draft("done", done), started))[0])
+                            walk.done += 1
                     if begin is not None:
                         begin()
                     run.in_hand = {key: FIRST if tries is None else tries}
                     hand.key, hand.attempt = key, 1 if tries is None else 1 + tries.errors + tries.crashes
                     if guard.urgent:
                         guard.check()
+                    if deadline is not None:
+                        begun = time.monotonic()
                     yield item
+                    if deadline is not None:
+                        deadline.took(time.monotonic() - begun)
                     if run.current_walk is not walk:
                         raise RunInUse(f"{run.label}: a newer loop took this run over; name one of them: run=…")
                     if get_ident() != thread:

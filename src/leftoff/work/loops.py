@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
 from types import FrameType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from leftoff.errors import UsageError
 from leftoff.journal.store import Durability
+from leftoff.work.aeach import AsyncLoop
 from leftoff.work.each import Loop
+from leftoff.work.executors import ExecutorOrFactory
 from leftoff.work.journal import Journal, make_store, place_text
 from leftoff.work.naming import Name, default_name, real_place
+from leftoff.work.options import LoopOptions, takes_options
 from leftoff.work.outcome import Outcome
-from leftoff.work.passes import Duplicates
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,19 +30,15 @@ DEFAULT: Final = "leftoff.jsonl"
 _lent: dict[str, tuple[Journal, int]] = {}  # by real path: a journal that loops of this process share, and how many
 
 
+@takes_options
 def each(
     items: Iterable[T],
     journal: Place = DEFAULT,
     *,
     run: str | None = None,
     key: Callable[[T], Any] | str | None = None,
-    attempts: int = 3,
-    crashes: int = 5,
-    rate: str | None = None,
-    progress: bool = True,
-    duplicates: Duplicates | None = None,
-    shard: tuple[int, int] | None = None,
     durability: Durability = "power",
+    **options: Unpack[LoopOptions],
 ) -> Loop[T]:
     """Yield every item that is not done yet; an item is done when its body has come back for the next one.
 
@@ -50,16 +51,12 @@ def each(
         lent.run.each(
             items,
             key=key,
-            attempts=attempts,
-            crashes=crashes,
-            rate=rate,
-            progress=progress,
-            duplicates=duplicates,
-            shard=shard,
+            **options,
         )
     )
 
 
+@takes_options
 def batches(
     items: Iterable[T],
     journal: Place = DEFAULT,
@@ -67,13 +64,8 @@ def batches(
     size: int,
     run: str | None = None,
     key: Callable[[T], Any] | str | None = None,
-    attempts: int = 3,
-    crashes: int = 5,
-    rate: str | None = None,
-    progress: bool = True,
-    duplicates: Duplicates | None = None,
-    shard: tuple[int, int] | None = None,
     durability: Durability = "power",
+    **options: Unpack[LoopOptions],
 ) -> Loop[list[T]]:
     """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
 
@@ -85,16 +77,12 @@ def batches(
             items,
             size,
             key=key,
-            attempts=attempts,
-            crashes=crashes,
-            rate=rate,
-            progress=progress,
-            duplicates=duplicates,
-            shard=shard,
+            **options,
         )
     )
 
 
+@takes_options
 def map(  # noqa: A001  # leftoff.map
     function: Callable[[T], R],
     items: Iterable[T],
@@ -103,16 +91,13 @@ def map(  # noqa: A001  # leftoff.map
     run: str | None = None,
     key: Callable[[T], Any] | str | None = None,
     workers: int | None = None,
+    executor: ExecutorOrFactory | None = None,
     ordered: bool = True,
     write: Callable[[Any, Outcome[T, R]], object] | None = None,
-    attempts: int = 3,
-    crashes: int = 5,
-    rate: str | None = None,
-    progress: bool = True,
-    duplicates: Duplicates | None = None,
-    shard: tuple[int, int] | None = None,
     result_type: type[R] | None = None,
+    timeout: float | None = None,
     durability: Durability = "power",
+    **options: Unpack[LoopOptions],
 ) -> Loop[Outcome[T, R]]:
     """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
 
@@ -125,15 +110,66 @@ def map(  # noqa: A001  # leftoff.map
             items,
             key=key,
             workers=workers,
+            executor=executor,
             ordered=ordered,
             write=write,
-            attempts=attempts,
-            crashes=crashes,
-            rate=rate,
-            progress=progress,
-            duplicates=duplicates,
-            shard=shard,
             result_type=result_type,
+            timeout=timeout,
+            **options,
+        )
+    )
+
+
+@takes_options
+def aeach(
+    items: Iterable[T] | AsyncIterable[T],
+    journal: Place = DEFAULT,
+    *,
+    run: str | None = None,
+    key: Callable[[T], Any] | str | None = None,
+    durability: Durability = "power",
+    **options: Unpack[LoopOptions],
+) -> AsyncLoop[T]:
+    """Yield every item that is not done yet to an ``async for``, whose body may await.
+
+    The arguments are those of `each` and of `Run.aeach`.
+    """
+    lent = _Lent(journal, durability, run, sys._getframe(1), None)
+    return lent.async_loop(lent.run.aeach(items, key=key, **options))
+
+
+@takes_options
+def amap(
+    function: Callable[[T], Awaitable[R]],
+    items: Iterable[T] | AsyncIterable[T],
+    journal: Place = DEFAULT,
+    *,
+    run: str | None = None,
+    key: Callable[[T], Any] | str | None = None,
+    concurrency: int = 8,
+    ordered: bool = True,
+    write: Callable[[Any, Outcome[T, R]], object] | None = None,
+    result_type: type[R] | None = None,
+    timeout: float | None = None,
+    durability: Durability = "power",
+    **options: Unpack[LoopOptions],
+) -> AsyncLoop[Outcome[T, R]]:
+    """Yield an `Outcome` for every item to an ``async for``; an outcome that is yielded is durable.
+
+    The arguments are those of `each` and of `Run.amap`.
+    """
+    lent = _Lent(journal, durability, run, sys._getframe(1), function)
+    return lent.async_loop(
+        lent.run.amap(
+            function,
+            items,
+            key=key,
+            concurrency=concurrency,
+            ordered=ordered,
+            write=write,
+            result_type=result_type,
+            timeout=timeout,
+            **options,
         )
     )
 
@@ -163,15 +199,33 @@ class _Lent:
     def loop(self, inner: Loop[R]) -> Loop[R]:
         """Wrap a loop so that the journal closes behind the last one that uses it."""
         walking = self._walk(inner)
+        self._lend_to(walking)
+        return Loop(self.run, walking, self._close_if_idle)
+
+    def async_loop(self, inner: AsyncLoop[R]) -> AsyncLoop[R]:
+        """Do the same for an asynchronous loop."""
+        walking = self._walk_async(inner)
+        self._lend_to(walking)
+        return AsyncLoop(self.run, walking, self._close_if_idle)
+
+    def _lend_to(self, walking: object) -> None:
         journal, count = _lent[self._real]
         _lent[self._real] = (journal, count + 1)  # from now on: a loop may be walked long after it was made, or never
         weakref.finalize(walking, self._give_back).atexit = False
-        return Loop(self.run, walking, self._close_if_idle)
 
     def _walk(self, inner: Loop[R]) -> Generator[R, None, None]:
         try:
             yield from inner
         finally:
+            self._give_back()
+
+    async def _walk_async(self, inner: AsyncLoop[R]) -> AsyncGenerator[R, None]:
+        generator = inner.generator
+        try:
+            async for each in generator:
+                yield each
+        finally:
+            await generator.aclose()
             self._give_back()
 
     def _give_back(self) -> None:

@@ -1,20 +1,24 @@
-"""A function over items, with its results kept. Here one by one, in the caller's thread; `threads.py` has the rest."""
+"""A function over items, with its results kept: one by one here, several at a time in `in_flight.py`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leftoff.errors import JournalError, UnusableValue, UsageError
+from leftoff.errors import JournalError, UnusableValue
 from leftoff.journal.entry import Draft, Tries
-from leftoff.work import retry
-from leftoff.work.each import FIRST, Loop
+from leftoff.work.attempt import Attempts, Fault, has_alarm
+from leftoff.work.each import FIRST
+from leftoff.work.executors import InExecutor
+from leftoff.work.how import How
+from leftoff.work.in_flight import InFlight
 from leftoff.work.lookup import lookup
-from leftoff.work.outcome import How, Outcome, buried, known
-from leftoff.work.passes import Options, Pass, failed
-from leftoff.work.threads import Threads
-from leftoff.work.values import encode, failure_of, round_trip
+from leftoff.work.options import Options
+from leftoff.work.outcome import Outcome, buried, known
+from leftoff.work.passes import Pass, failed
+from leftoff.work.pool import Threads
+from leftoff.work.values import encode, round_trip
 
 if TYPE_CHECKING:
     from leftoff.work.run import Run
@@ -23,42 +27,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_items(
-    run: Run,
-    function: Callable[[T], R],
-    items: Iterable[T],
-    options: Options,
-    *,
-    workers: int | None,
-    ordered: bool,
-    write: Callable[[Any, Outcome[T, R]], object] | None,
-    result_type: type[R] | None,
-) -> Loop[Outcome[T, R]]:
-    """Return the loop over the outcomes."""
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers={workers}: at least one is needed")
-    if not callable(function):
-        raise UsageError(f"map({function!r}): the first argument is the function, the second the items")
-    how = How(function, write, result_type)
-    return Loop(run, _map(run, how, items, options, workers or 1, ordered))
-
-
-def _map(
-    run: Run, how: How, items: Iterable[T], options: Options, workers: int, ordered: bool
-) -> Generator[Outcome[T, Any], None, None]:
+def map_items(run: Run, items: Iterable[T], options: Options, how: How) -> Generator[Outcome[T, Any], None, None]:
+    """Yield the outcomes."""
     with run.walk(items, options) as walk:
-        if how.write is not None and walk.owner.connection is None:
-            raise UsageError(f"map(write=…) needs a journal with tables, such as papers.db; {run.store.url} has none")
-        if workers == 1:
-            yield from _one_by_one(run, walk, how, walk.items)
+        how.check(walk.owner.connection, run.store.url)
+        attempts = Attempts(how.function, run.run_id, options.retry_on, how.timeout)
+        if how.executor is not None:
+            yield from InFlight(run, walk, how, InExecutor(attempts, how.executor, how.workers)).outcomes()
+        elif how.workers not in (None, 1) or (how.timeout is not None and not has_alarm()):
+            yield from InFlight(run, walk, how, Threads(attempts, how.workers or 1)).outcomes()
         else:
-            yield from Threads(run, walk, how, walk.items, workers, ordered).outcomes()
+            yield from _one_by_one(run, walk, how, attempts)
         run.report_of_pass = walk.end()
 
 
-def _one_by_one(run: Run, walk: Pass, how: How, items: Iterable[T]) -> Generator[Outcome[T, Any], None, None]:
+def _one_by_one(run: Run, walk: Pass, how: How, attempts: Attempts) -> Generator[Outcome[Any, Any], None, None]:
     mark_of = lookup(walk.owner)
-    for item in items:
+    for item in walk.items:
+        walk.guard.look()
         walk.guard.check()
         walk.pulled += 1
         key = walk.key_of(item)
@@ -69,12 +55,12 @@ def _one_by_one(run: Run, walk: Pass, how: How, items: Iterable[T]) -> Generator
         if tries is not FIRST and not walk.may_start(key, tries):
             yield buried(run, key, item)
             continue
-        yield _work(run, walk, how, key, item, tries)
+        yield _work(run, walk, how, attempts, key, item, tries)
         if (now := time.time()) >= walk.progress.due:
             walk.show(now)
 
 
-def _work(run: Run, walk: Pass, how: How, key: str, item: Any, tries: Tries) -> Outcome[Any, Any]:
+def _work(run: Run, walk: Pass, how: How, attempts: Attempts, key: str, item: Any, tries: Tries) -> Outcome[Any, Any]:
     """Try one item until it is done or dead."""
     owner, guard = walk.owner, walk.guard
     while True:
@@ -85,34 +71,46 @@ def _work(run: Run, walk: Pass, how: How, key: str, item: Any, tries: Tries) -> 
         owner.begin()
         run.in_hand = {key: tries}
         walk.hand.key, walk.hand.attempt = key, 1 + tries.errors + tries.crashes
+        begun = time.monotonic()
         try:
             if guard.urgent:
                 guard.check()
-            value = how.function(item)
+            value = attempts.call(item)
             text = encode(value, key)
             outcome: Outcome[Any, Any] = Outcome(key, item, round_trip(value, text, how.result_type))
             if how.write is not None:
                 how.write(owner.connection, outcome)
-            draft, failure = Draft("done", key, text), None
+            draft, pause = Draft("done", key, text), 0.0
         except (UnusableValue, JournalError):
             owner.abandon()
             run.settle(None)
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's code raises
             owner.abandon()
-            failure = failure_of(error)
-            draft = failed(key, tries, failure, walk.options.attempts)
-            outcome = Outcome(key, item, None, failure)
+            fault = _judged(run, attempts, error)
+            tries = tries.after_error()
+            draft, pause = failed(key, tries, fault, walk.options.attempts), fault.pause(tries.errors)
+            outcome = Outcome(key, item, None, fault.failure)
         except BaseException:
             owner.abandon()
             run.settle(None)
             raise
         finally:
             walk.hand.key = None
+        if guard.deadline is not None:
+            guard.deadline.took(time.monotonic() - begun)
         run.in_hand = None
         walk.conclude([*run.take_drafts(), draft] if draft.kind == "done" else [draft])
         guard.hand = None
         if draft.kind != "failed":
             return outcome
-        tries = owner.open_items[key]
-        guard.sleep(retry.delay(tries.errors))
+        guard.sleep(pause)
+
+
+def _judged(run: Run, attempts: Attempts, error: Exception) -> Fault:
+    """Judge an error. Where that fails no item is to blame, and the one in hand is given back."""
+    brought = attempts.judge(error)
+    if brought.fault is None:
+        run.settle(None)
+        raise brought.fatal or error
+    return brought.fault

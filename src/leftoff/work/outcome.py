@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from leftoff.journal.store import Mark
+from leftoff.work.how import How
 from leftoff.work.passes import Pass
 from leftoff.work.values import Failure, decode
 
@@ -35,15 +35,6 @@ class Outcome(Generic[T, R]):
         """Read a dead letter's entry."""
         parts = (value or {}).get("error") or {"type": "unknown", "message": ""}
         return cls(key, item, None, Failure(**parts), True)
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """Be how the outcomes are made: the function, the user's ``write``, and the type of the results."""
-
-    function: Callable[[Any], Any]
-    write: Callable[[Any, Any], object] | None
-    result_type: type[Any] | None
 
 
 def known(run: Run, walk: Pass, how: How, key: str, item: Any, mark: Mark) -> list[Outcome[Any, Any]]:

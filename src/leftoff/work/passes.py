@@ -11,17 +11,20 @@ import json
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Sequence, Sized
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from leftoff.errors import DuplicateKey, IncompleteRun, UsageError
+from leftoff.errors import DuplicateKey, IncompleteRun
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.shard import WHOLE, make_shard
 from leftoff.journal.store import Mark, Owner, Store
+from leftoff.work.attempt import Fault
 from leftoff.work.current import Hand
+from leftoff.work.deadline import make_deadline
+from leftoff.work.fates import LOGGER, Fates
 from leftoff.work.keys import is_at_hand, key_function
+from leftoff.work.options import Options
 from leftoff.work.progress import Progress
 from leftoff.work.rate import Limiter, parse_rate
 from leftoff.work.report import Report
@@ -30,37 +33,11 @@ from leftoff.work.values import Failure, encode
 
 _NAMED_DEAD: Final = 5  # so many dead letters are named, the others counted
 
-Duplicates = Literal["refuse", "skip"]
-Key = Callable[[Any], Any] | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Be what every loop can be told."""
-
-    key: Key = None
-    attempts: int = 3
-    crashes: int = 5
-    rate: str | None = None
-    progress: bool = True
-    duplicates: Duplicates | None = None
-    shard: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("attempts", "crashes"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)}: at least one try is needed")
-        if self.duplicates not in (None, "refuse", "skip"):
-            raise UsageError(f"duplicates={self.duplicates!r}: write 'refuse' or 'skip'")
-        make_shard(self.shard)
-
 
 class Pass:
     """Walk one input of one run."""
 
-    def __init__(
-        self, store: Store, owner: Owner, items: Iterable[Any], options: Options, guard: StopGuard, hand: Hand
-    ) -> None:
+    def __init__(self, store: Store, owner: Owner, items: Any, options: Options, guard: StopGuard, hand: Hand) -> None:
         """Begin a walk of the owner's run, with the guard and the hand of the loop."""
         self.owner = owner
         self.options = options
@@ -78,13 +55,17 @@ class Pass:
         total = len(self.items) if isinstance(self.items, Sized) else None
         self.progress = Progress(name, total, enabled=options.progress)
         self.limiter = None if options.rate is None else Limiter(f"run {name}", parse_rate(options.rate))
+        self.fates = Fates(name, options.on_fate)
+        guard.deadline = make_deadline(options.stop_after)
         self._announce_dead()
 
-    def _share(self, items: Iterable[Any]) -> Iterable[Any]:
+    def _share(self, items: Any) -> Any:
         """Return the items of this loop's shard; where the input is at hand, they are too."""
         shard = make_shard(self.options.shard)
         if shard == WHOLE:
             return items
+        if hasattr(items, "__aiter__"):
+            return (item async for item in items if shard.has(self.key_of(item)))
         mine = (item for item in items if shard.has(self.key_of(item)))
         return list(mine) if is_at_hand(items) else mine
 
@@ -158,6 +139,7 @@ class Pass:
 
     def conclude(self, drafts: Sequence[Draft]) -> list[Mark]:
         """Commit drafts and meet the conclusions among them."""
+        attempts = self.fates.attempts(drafts, self.owner.open_items)
         marks = self.owner.commit(drafts)
         for mark in marks:
             self.meet(mark)
@@ -167,6 +149,7 @@ class Pass:
             elif draft.kind == "dead":
                 self.dead += 1
                 self._name_dead(draft.key)
+        self.fates.tell(drafts, attempts)
         return marks
 
     def finish(self, key: str, others: Sequence[Draft] = ()) -> None:
@@ -197,6 +180,7 @@ class Pass:
         shard = make_shard(self.options.shard)
         name = "" if shard == WHOLE else str(shard)
         self.owner.commit([Draft("pass", name, json.dumps(numbers, separators=(",", ":")))])
+        LOGGER.info("%s", report, extra={"run": self.owner.run})
         self._farewell(report)
         if report.missing:
             raise IncompleteRun(
@@ -221,12 +205,15 @@ class Pass:
         self.progress.close(self.done, self.resumed, self.dead)
 
 
-def failed(key: str, tries: Tries, failure: Failure, attempts: int) -> Draft:
-    """Draft what follows from one more error: another try to come, or a dead letter."""
-    tries = Tries(tries.errors + 1, tries.crashes)
-    if tries.errors >= attempts:
-        return dead_letter(key, tries, failure)
-    return Draft("failed", key, _settled(tries, failure))
+def failed(key: str, tries: Tries, fault: Fault, attempts: int) -> Draft:
+    """Draft what follows from an error, counted in ``tries`` already: another try to come, or a dead letter."""
+    kind = "failed" if fault.again and tries.errors < attempts else "dead"
+    return Draft(kind, key, _settled(tries, fault.failure))
+
+
+def crashed(key: str, tries: Tries, failure: Failure, crashes: int) -> Draft:
+    """Draft what follows from the death of a worker, counted in ``tries`` already."""
+    return Draft("failed" if tries.crashes < crashes else "dead", key, _settled(tries, failure))
 
 
 def dead_letter(key: str, tries: Tries, failure: Failure) -> Draft:

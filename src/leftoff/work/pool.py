@@ -1,161 +1,146 @@
-"""Threads that compute while the owner commits, and a thread that waits for a slow input."""
+"""Who computes what a map works on: threads of our own here; `executors.py` has what others provide."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from leftoff.work.attempt import Attempts, Brought, Overdue
 from leftoff.work.current import Hand, hold
-from leftoff.work.keys import is_at_hand
 from leftoff.work.signals import SLICE
-from leftoff.work.values import encode
 
 
 class Event(NamedTuple):
-    """Be something the owner waits for: ``finished`` (a key), ``item``, ``end`` or ``error`` of the input."""
+    """Be something the owner waits for.
+
+    An attempt, by its item's key, that is ``finished`` or ``cancelled`` or whose worker ``died``; or the input's next
+    ``item``, its ``end`` or an ``error`` of it.
+    """
 
     what: str
     key: str = ""
-    value: Any = None
-    text: str | None = None  # the value as the journal keeps it
+    value: Any = None  # of an attempt: what it brought, or whether we ended the worker; of the input: the item
     error: BaseException | None = None
 
 
-class Pool:
-    """Call one function in some threads; what comes back comes back as events."""
+class Pool(ABC):
+    """Make attempts at items somewhere else; what comes back comes back as events.
 
-    def __init__(
-        self, function: Callable[[Any], Any], workers: int, run_id: str, idle: Callable[[], None] | None = None
-    ) -> None:
-        """Start the threads. They are daemons: a second Ctrl-C leaves without them.
+    ``workers``: how many it makes at once; ``idle`` is called when one was successful, in whatever thread that is seen.
+    """
 
-        idle: called in a worker's thread when it has finished an item.
-        """
+    workers: int
+    grace = 0.0
+    """Seconds behind an item's timeout until `interrupt` is to be called."""
+
+    def __init__(self, attempts: Attempts) -> None:
         self.events: SimpleQueue[Event] = SimpleQueue()
-        self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
-        self._function = function
-        self._run_id = run_id
-        self._idle = idle
-        self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
-        for thread in self._threads:
-            thread.start()
+        self.attempts = attempts
+        self.idle: Callable[[], None] = lambda: None
 
-    def submit(self, key: str, item: Any, attempt: int) -> None:
-        """Hand an item to the next thread that is free."""
-        self._work.put((key, item, attempt))
+    def put(self, event: Event) -> None:
+        """Bring an event to the owner, from any thread."""
+        self.events.put(event)
 
-    def _serve(self) -> None:
-        hand = Hand(self._run_id)
-        hold(hand)
-        while (work := self._work.get()) is not None:
-            key, item, attempt = work
-            hand.key, hand.attempt = key, attempt
-            try:
-                value = self._function(item)
-                event = Event("finished", key, value, encode(value, key))
-            except BaseException as error:  # noqa: BLE001  # the owner decides what it means, whatever it is
-                event = Event("finished", key, None, None, error)
-            hand.key = None
-            if event.error is None and self._idle is not None:
-                self._idle()
-            self.events.put(event)
+    @abstractmethod
+    def submit(self, key: str, item: Any, number: int) -> None:
+        """Let attempt ``number``, from 1, at an item be made. Never more are asked for than there are workers."""
+
+    @abstractmethod
+    def stop(self, *, now: bool) -> None:
+        """Let the workers end: when what they have in hand is finished, or as soon as can be."""
+
+    @abstractmethod
+    def interrupt(self, key: str) -> None:
+        """End an attempt that takes too long, if that can be done from outside."""
+
+    def renew(self) -> bool:
+        """Replace workers that died; return whether that can be done."""
+        return True
 
     def wait(self, timeout: float | None) -> list[Event]:
         """Wait for an event, at most so many seconds and never for long; return all that are there."""
         # In slices: a signal that comes just before the wait, or to another thread, does not end it.
         try:
-            events = [self.events.get(timeout=SLICE if timeout is None else min(timeout, SLICE))]
+            return [self.events.get(timeout=SLICE if timeout is None else min(timeout, SLICE)), *self.waiting()]
         except Empty:
             return []
+
+    def waiting(self) -> list[Event]:
+        """Return the events that are there."""
+        events = []
         while not self.events.empty():
             events.append(self.events.get_nowait())
         return events
 
-    def stop(self, *, join: bool) -> None:
-        """Let the threads end, and wait for them if asked to."""
+
+class Threads(Pool):
+    """Call one function in some threads of this process."""
+
+    def __init__(self, attempts: Attempts, workers: int) -> None:
+        """Start the threads. They are daemons: a second Ctrl-C leaves without them."""
+        super().__init__(attempts)
+        self.workers = workers
+        self._work: SimpleQueue[tuple[str, Any, int] | None] = SimpleQueue()
+        self._inside: dict[str, int] = {}  # the thread that has an item in hand
+        self._entering = threading.Lock()
+        self._threads = [threading.Thread(target=self._serve, name=f"leftoff-{n}", daemon=True) for n in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, key: str, item: Any, number: int) -> None:
+        """Hand an item to the next thread that is free."""
+        self._work.put((key, item, number))
+
+    def _serve(self) -> None:
+        hand = Hand(self.attempts.run_id)
+        hold(hand)
+        while (work := self._work.get()) is not None:
+            key, item, hand.attempt = work
+            hand.key = key
+            brought = self._attempt(key, item)
+            hand.key = None
+            if brought.done:
+                self.idle()
+            self.put(Event("finished", key, brought))
+
+    def _attempt(self, key: str, item: Any) -> Brought:
+        """Make an attempt that `interrupt` can end; nothing behind this it can."""
+        self._inside[key] = threading.get_ident()
+        try:
+            brought = self.attempts.at(key, item)
+            self._leave(key)
+        except Overdue as where:  # it came when the item was just finished
+            self._leave(key)
+            return self.attempts.late(where)
+        return brought
+
+    def _leave(self, key: str) -> None:
+        with self._entering:
+            thread = self._inside.pop(key)
+            if self.attempts.timeout is not None:
+                _raise_in(thread, None)  # what was asked for and has not come yet must not come any more
+
+    def interrupt(self, key: str) -> None:
+        """Raise `Overdue` in the thread that has an item in hand, once it runs Python code again."""
+        with self._entering:
+            if key in self._inside:
+                _raise_in(self._inside[key], Overdue)
+
+    def stop(self, *, now: bool) -> None:
+        """Let the threads end, and wait for them unless that is to be now."""
         for _ in self._threads:
             self._work.put(None)
-        if join:
+        if not now:
             for thread in self._threads:
                 thread.join()
 
 
-class Feed:
-    """Bring the items of an input, never more of them than were asked for.
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    import ctypes  # it costs a millisecond, and few loops have a timeout
 
-    An input that may make us wait is asked in a thread of its own, so that what finishes meanwhile can be committed.
-    """
-
-    def __init__(self, items: Iterable[Any], events: SimpleQueue[Event]) -> None:
-        """Begin with nothing asked for."""
-        self.ended = False
-        self.error: BaseException | None = None  # what the input raised, until it is raised here
-        self.asked = 0  # so many items are still to come as events, or the end before them
-        self._source: Iterator[Any] = iter(items)
-        self._events = events
-        self._permits = threading.Semaphore(0)
-        self._counting = threading.Lock()  # of what was asked
-        self._stopped = False
-        self._at_hand = is_at_hand(items)
-        if not self._at_hand:
-            threading.Thread(target=self._pull, name="leftoff-input", daemon=True).start()
-
-    def ask(self, count: int) -> list[Any]:
-        """Return the next items, at most ``count``; none where the input has ended, or where events will bring them.
-
-        Raise what the input raised, now that all before it was taken.
-        """
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        if self.ended:
-            return []
-        if self._at_hand:
-            items = list(islice(self._source, count))
-            self.ended = len(items) < count
-            return items
-        with self._counting:
-            more, self.asked = count - self.asked, max(count, self.asked)
-        if more > 0:
-            self._permits.release(more)
-        return []
-
-    def ask_one_more(self) -> None:
-        """Ask an input that may make us wait for one item more, from any thread."""
-        with self._counting:
-            if self.ended or self._at_hand:
-                return
-            self.asked += 1
-        self._permits.release()
-
-    def take(self, event: Event) -> list[Any]:
-        """Take in an event of the input: return the item, if it is one."""
-        with self._counting:
-            self.ended = event.what != "item"
-            self.asked = 0 if self.ended else self.asked - 1
-        self.error = event.error
-        return [] if self.ended else [event.value]
-
-    def stop(self) -> None:
-        """Ask for nothing more; the thread ends, now or when the input gives it back."""
-        self._stopped = True
-        self._permits.release()
-
-    def _pull(self) -> None:
-        try:
-            while True:
-                self._permits.acquire()
-                if self._stopped:
-                    self._source = iter(())  # freed here and now, so that a generator nobody holds is closed
-                    return
-                for item in self._source:
-                    self._events.put(Event("item", value=item))
-                    break
-                else:
-                    self._events.put(Event("end"))
-                    return
-        except BaseException as error:  # noqa: BLE001  # raised again in the owner's thread
-            self._events.put(Event("error", error=error))
+    raised = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from leftoff.errors import UsageError
@@ -62,3 +64,18 @@ def call(
             if seconds is None:
                 raise
         sleep(seconds)  # outside the handler, so that a stop from here does not drag the old error along
+
+
+def after(header: str) -> float | None:
+    """Return the seconds that a Retry-After header names, as a number or a date; None if it names none.
+
+    RFC 9110, section 10.2.3. Some services send it twice, which arrives as "2, 2".
+    """
+    if (text := header.split(",", maxsplit=1)[0].strip()).isdecimal():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(header)
+    except (TypeError, ValueError):
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
+    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,19 +13,27 @@ from leftoff.errors import JournalError, JournalMoved, PendingRows, Stopped, Usa
 from leftoff.journal.entry import Draft, Entry, Tries, moved_to
 from leftoff.journal.shard import WHOLE, Shard, make_shard
 from leftoff.journal.store import Owner, Store
+from leftoff.work.aeach import AsyncLoop, aeach
+from leftoff.work.amap import amap_items
+from leftoff.work.attempt import fault_of
 from leftoff.work.batches import batches
 from leftoff.work.current import Hand, hold, let_go
 from leftoff.work.each import Loop, each
+from leftoff.work.executors import ExecutorOrFactory
+from leftoff.work.fates import Fates
+from leftoff.work.how import How
 from leftoff.work.keys import own_key
 from leftoff.work.map import map_items
+from leftoff.work.options import LoopOptions, Options, make_options, takes_options
 from leftoff.work.outcome import Outcome
-from leftoff.work.passes import Duplicates, Options, Pass, failed, released, uncaught
+from leftoff.work.passes import Pass, failed, released, uncaught
 from leftoff.work.report import Report, report_of
 from leftoff.work.signals import StopGuard
 from leftoff.work.step import Cursor, step
-from leftoff.work.values import failure_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from leftoff.work.journal import Journal
 
 T = TypeVar("T")
@@ -51,59 +59,53 @@ class Run:
         self._program = program
         self._owner: Owner | None = None
         self._shard = WHOLE
-        self._attempts = 3
+        self._options = Options()
         self._seen = uncaught()
 
     # -- loops ---------------------------------------------------------------------------------------------------
 
+    @takes_options
     def each(
         self,
         items: Iterable[T],
         *,
         key: Callable[[T], Any] | str | None = None,
-        attempts: int = 3,
-        crashes: int = 5,
-        rate: str | None = None,
-        progress: bool = True,
-        duplicates: Duplicates | None = None,
-        shard: tuple[int, int] | None = None,
+        **options: Unpack[LoopOptions],
     ) -> Loop[T]:
         """Yield every item that is not done yet; an item is done when its body has come back for the next one.
 
         Do not hand the loop to something that reads ahead (``list``, ``pool.map``): it would mark items done that
         nobody worked on; use `map`. items: any iterable, also endless; key: what makes an item the same item next
         time, a function or a field's name (default: the item itself); attempts: tries that may raise, crashes: tries
-        that the process may not survive, before an item is a dead letter; rate: at most so many starts, such as
-        "3/s", over all processes of the machine; progress: show a bar; duplicates: "skip" or "refuse" a key met twice
-        (default: skip items that are their own key); shard: ``(number, total)``, work on this share of the keys alone,
-        so that several processes divide an input: each writes its own file of a directory, ``progress/``.
+        that the process may not survive, before an item is a dead letter; retry_on: the errors that are worth another
+        try, exception classes or a function from an exception to a bool (default: all); rate: at most so many starts,
+        such as "3/s", over all processes of the machine; progress: show a bar; on_fate: called with "done", "failed" or
+        "dead", the key, the number of the attempt and its `Failure` or None, once that is committed; stop_after:
+        seconds, or such as "2h30m", after which nothing is begun any more, nor what would probably not end before;
+        duplicates: "skip" or "refuse" a key met twice (default: skip items that are their own key); shard: ``(number,
+        total)``, this share of the keys alone: several processes divide an input, each with a file of ``progress/``.
 
         Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
         match at the end, and `Stopped` after Ctrl-C or SIGTERM.
         """
-        return Loop(self, each(self, items, Options(key, attempts, crashes, rate, progress, duplicates, shard)))
+        return Loop(self, each(self, items, make_options("each", key, options)))
 
+    @takes_options
     def batches(
         self,
         items: Iterable[T],
         size: int,
         *,
         key: Callable[[T], Any] | str | None = None,
-        attempts: int = 3,
-        crashes: int = 5,
-        rate: str | None = None,
-        progress: bool = True,
-        duplicates: Duplicates | None = None,
-        shard: tuple[int, int] | None = None,
+        **options: Unpack[LoopOptions],
     ) -> Loop[list[T]]:
         """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
 
         A batch that raised, or that the process did not survive, is retried item by item. The rest is as in `each`.
         """
-        return Loop(
-            self, batches(self, items, size, Options(key, attempts, crashes, rate, progress, duplicates, shard))
-        )
+        return Loop(self, batches(self, items, size, make_options("batches", key, options)))
 
+    @takes_options
     def map(
         self,
         function: Callable[[T], R],
@@ -111,28 +113,65 @@ class Run:
         *,
         key: Callable[[T], Any] | str | None = None,
         workers: int | None = None,
+        executor: ExecutorOrFactory | None = None,
         ordered: bool = True,
         write: Callable[[Any, Outcome[T, R]], object] | None = None,
-        attempts: int = 3,
-        crashes: int = 5,
-        rate: str | None = None,
-        progress: bool = True,
-        duplicates: Duplicates | None = None,
-        shard: tuple[int, int] | None = None,
         result_type: type[R] | None = None,
+        timeout: float | None = None,
+        **options: Unpack[LoopOptions],
     ) -> Loop[Outcome[T, R]]:
         """Yield an `Outcome` for every item, resumed or fresh; an outcome that is yielded is durable.
 
-        function: called with the item, in this thread or in one of ``workers`` threads; its result must be JSON,
-        bytes or a dataclass and is kept; ordered: outcomes in the order of the input, else as they come; write:
+        function: called with the item, in this thread, in one of ``workers`` threads, or by an executor of
+        `concurrent.futures` (or what a function makes one of); its result must be JSON, bytes or a dataclass and is
+        kept; timeout: the seconds that an item may take, after which it has failed (a thread is only interrupted where
+        it runs Python code); ordered: outcomes in the order of the input, else as they come; write:
         called as ``write(connection, outcome)`` in this thread within the item's own commit; result_type: the
         dataclass that results are made into, fresh and resumed. An item that raised ``attempts`` times is yielded
         with its ``error``. The rest is as in `each`.
         """
-        options = Options(key, attempts, crashes, rate, progress, duplicates, shard)
-        return map_items(
-            self, function, items, options, workers=workers, ordered=ordered, write=write, result_type=result_type
-        )
+        how = How(function, workers, executor, ordered, write, result_type, timeout)
+        return Loop(self, map_items(self, items, make_options("map", key, options), how))
+
+    @takes_options
+    def aeach(
+        self,
+        items: Iterable[T] | AsyncIterable[T],
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        **options: Unpack[LoopOptions],
+    ) -> AsyncLoop[T]:
+        """Yield every item that is not done yet to an ``async for``, whose body may await; else as `each`.
+
+        items: an asynchronous iterable, or any other; what a synchronous one waits for, the whole event loop waits for.
+        Python closes a loop that was left by ``break`` some time later: use ``async with run.aeach(…) as items:``.
+        """
+        return AsyncLoop(self, aeach(self, items, make_options("aeach", key, options)))
+
+    @takes_options
+    def amap(
+        self,
+        function: Callable[[T], Awaitable[R]],
+        items: Iterable[T] | AsyncIterable[T],
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        concurrency: int = 8,
+        ordered: bool = True,
+        write: Callable[[Any, Outcome[T, R]], object] | None = None,
+        result_type: type[R] | None = None,
+        timeout: float | None = None,
+        **options: Unpack[LoopOptions],
+    ) -> AsyncLoop[Outcome[T, R]]:
+        """Yield an `Outcome` for every item to an ``async for``; an outcome that is yielded is durable.
+
+        function: a coroutine function, of which ``concurrency`` calls at most are in flight; timeout: the seconds after
+        which a call is cancelled and has failed. Where the loop is cancelled, or left, what is in flight is cancelled,
+        too: what does not end with a value is given back. The rest is as in `map` and `aeach`.
+        """
+        if concurrency < 1:
+            raise UsageError(f"concurrency={concurrency}: at least one is needed")
+        how = How(function, concurrency, None, ordered, write, result_type, timeout)
+        return AsyncLoop(self, amap_items(self, items, make_options("amap", key, options), how))
 
     def step(self, name: str, function: Callable[..., R], *arguments: Any) -> R:
         """Call ``function(*arguments)`` once for this name and these arguments; return its recorded result ever
@@ -276,7 +315,7 @@ class Run:
                 self._refuse_moved(entry)
 
     @contextmanager
-    def walk(self, items: Iterable[Any], options: Options) -> Iterator[Pass]:
+    def walk(self, items: Any, options: Options) -> Iterator[Pass]:
         """Begin a loop over ``items``: owned, guarded against signals, accounted for."""
         self.settle_earlier()
         self.refuse_pending("a loop")  # before the run is owned: that is a commit too
@@ -287,7 +326,7 @@ class Run:
                 f"{self.label}: items read from run.connection never end while the loop commits through it; read"
                 " them with run.reader().execute(…)"
             )
-        self._attempts = options.attempts
+        self._options = options
         hand = Hand(self.run_id)
         with StopGuard() as guard:
             walk = self.current_walk = Pass(self.store, owner, items, options, guard, hand)
@@ -339,8 +378,15 @@ class Run:
         if isinstance(error, Exception) and not isinstance(
             error, JournalError
         ):  # an error of the journal is not theirs
-            failure = failure_of(error)
-            self._owner.commit([failed(key, tries, failure, self._attempts) for key, tries in items.items()])
+            fault = fault_of(error, self._options.retry_on)
+            if len(items) > 1:
+                fault = fault._replace(again=True)  # a batch: which of them it was is seen when they come one by one
+            attempts = self._options.attempts
+            drafts = [failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()]
+            fates = Fates(self.name, self._options.on_fate)
+            numbers = fates.attempts(drafts, items)
+            self._owner.commit(drafts)
+            fates.tell(drafts, numbers)
         else:
             self._owner.commit([released(key, tries) for key, tries in items.items()])
 

@@ -5,6 +5,7 @@ What a signal does while a guard is entered in the main thread:
     something in hand, first signal     say "finishing ITEM; again to stop now"; the loop stops at its boundary
     nothing in hand, first signal       raise at once
     second signal                       raise at once
+    nothing in hand, an async loop      wake the loop, which raises: what is raised here would tear its event loop
     while a commit is being written     only noted, and raised at the loop's boundary; so too while SQLite asks
                                         whether a statement is allowed: it would take what is raised for a No
 
@@ -25,6 +26,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar, final
 
 from leftoff.errors import Stopped
+from leftoff.work.deadline import Deadline
 
 CODES = {int(signal.SIGINT): 130, int(signal.SIGTERM): 75}  # what the process exits with
 CAUSES = {130: "Ctrl-C", 75: "SIGTERM"}
@@ -41,20 +43,23 @@ class StopGuard:
 
     ``hand`` is the text of what would be lost by stopping now, None when nothing would; the loop sets it. ``asked``
     is the exit code that was asked for, None before. ``urgent`` says that it was asked for twice, the second time
-    while a commit or a `shielded` function could not be left: check behind those. All are plain attributes: read and
-    set them per item.
+    while a commit or a `shielded` function could not be left: check behind those. ``wake`` ends what an asynchronous
+    loop waits in, so that it checks. All are plain attributes: read and set them per item.
 
     At the outermost exit the handlers are again what they were, unless somebody replaced ours meanwhile: then that
     choice stands. An exit without an exception raises what was asked for and not yet raised, so that a Ctrl-C during
     the last item is not lost.
     """
 
-    __slots__ = ("asked", "hand", "urgent")
+    __slots__ = ("asked", "cause", "deadline", "hand", "urgent", "wake")
 
     def __init__(self) -> None:
         self.hand: str | None = None
         self.asked: int | None = None
         self.urgent = False
+        self.wake: Callable[[], None] | None = None
+        self.deadline: Deadline | None = None
+        self.cause: str | None = None  # of a stop that no signal asked for
 
     def __enter__(self) -> StopGuard:
         if threading.current_thread() is threading.main_thread():
@@ -72,7 +77,12 @@ class StopGuard:
         """Raise what was asked for, if anything was: ``Stopped``, or KeyboardInterrupt in an interactive session."""
         if self.asked is not None:
             _handlers.pending = None
-            raise _stop(self.asked)
+            raise _stop(self.asked, self.cause)
+
+    def look(self, *, over: bool = False) -> None:
+        """Ask for a stop where an item that began now would probably run into the deadline, or where time is over."""
+        if self.asked is None and self.deadline is not None and (over or self.deadline.is_near()):
+            self.asked, self.cause = CODES[signal.SIGTERM], self.deadline.reason
 
     def sleep(self, seconds: float) -> None:
         """Wait this long with nothing in hand, so that a signal ends it at once; never less."""
@@ -81,7 +91,9 @@ class StopGuard:
             self.check()
             end = time.monotonic() + seconds
             while (left := end - time.monotonic()) > 0:
-                time.sleep(min(left, SLICE))
+                self.look()
+                self.check()
+                time.sleep(min(left, SLICE if self.deadline is None else min(SLICE, self.deadline.left)))
         finally:
             self.hand = held
 
@@ -150,6 +162,7 @@ class _Handlers:
         for guard in self.guards:
             guard.asked = code
         hand = self.guards[-1].hand if self.guards else None
+        wakes = [guard.wake for guard in self.guards if guard.wake is not None]
         if changing or _is_committing(frame):
             first, self.pending = self.pending is None, code  # raised by the loop, at its next boundary
             for guard in self.guards:
@@ -157,11 +170,14 @@ class _Handlers:
             if first and hand is not None and not changing:
                 _say(hand)
             return
-        if self.pending is not None or hand is None:
+        if self.pending is not None or (hand is None and not wakes):
             self.pending = None
             raise _stop(code)
         self.pending = code
-        _say(hand)
+        if hand is not None:
+            _say(hand)
+        for wake in wakes:
+            wake()
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
         found = self.before.get(number, signal.SIG_DFL)
@@ -215,8 +231,8 @@ def _is_committing(frame: FrameType | None) -> bool:
     return False
 
 
-def _stop(code: int) -> BaseException:
-    message = f"stopped by {CAUSES[code]}; everything finished is kept: run the same again to go on"
+def _stop(code: int, cause: str | None = None) -> BaseException:
+    message = f"stopped by {cause or CAUSES[code]}; everything finished is kept: run the same again to go on"
     if code == CODES[signal.SIGINT] and _is_interactive():
         return KeyboardInterrupt(message)  # a SystemExit would end the interpreter, or be shown as a wish to
     return Stopped(message, code)

@@ -1,4 +1,4 @@
-"""A map in threads: workers compute, the owner's thread commits whatever is waiting, in one commit.
+"""A map with several items in flight: workers compute, the owner's thread commits whatever is waiting, in one commit.
 
 The owner's round:
 
@@ -12,27 +12,34 @@ The owner's round:
 An item's arrows, each with the method that takes it:
 
     new ─fill─► started ─conclude─► done | dead | failed ─fill, after its backoff─► started
+    started ─conclude, its worker died─► failed: a suspect, started again alone, before anything new
+    started ─conclude─► released        (a task that was cancelled; what ends the loop)
     started ─give_back─► released       (second Ctrl-C; a journal that cannot be written)
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from leftoff.errors import JournalError, Stopped, UnusableValue
+from leftoff.errors import JournalError, Stopped
 from leftoff.journal.entry import Draft, Tries
 from leftoff.work import retry
+from leftoff.work.attempt import Brought
 from leftoff.work.each import FIRST
+from leftoff.work.executors import broken
+from leftoff.work.feed import Feed
+from leftoff.work.how import How
 from leftoff.work.lookup import lookup
-from leftoff.work.outcome import How, Outcome, buried, known
-from leftoff.work.passes import Pass, failed, released
-from leftoff.work.pool import Event, Feed, Pool
-from leftoff.work.signals import shielded
-from leftoff.work.values import failure_of, round_trip
+from leftoff.work.outcome import Outcome, buried, known
+from leftoff.work.passes import Pass, crashed, failed, released
+from leftoff.work.pool import Event, Pool
+from leftoff.work.signals import SLICE, shielded
+from leftoff.work.values import Failure, round_trip
 
 if TYPE_CHECKING:
     from leftoff.work.run import Run
@@ -49,27 +56,39 @@ class Flight:
     number: int
     tries: Tries
     due: float = 0.0  # monotonic seconds
+    begun: float = 0.0  # monotonic seconds
+    end: float = math.inf  # monotonic seconds: then it has taken too long
+    late: bool = False  # it has, and was interrupted
 
 
-class Threads:
-    """Run a map in threads. Everything here happens in the owner's thread."""
+class InFlight:
+    """Run a map with several items in flight. Everything here happens in the owner's thread."""
 
-    def __init__(self, run: Run, walk: Pass, how: How, items: Iterable[Any], workers: int, ordered: bool) -> None:
-        """Start the workers; nothing is asked of the input yet."""
-        self.run, self.walk, self.how, self.workers, self.ordered = run, walk, how, workers, ordered
-        self.pool = Pool(how.function, workers, run.run_id, self._ask_early)
-        self.feed = Feed(items, self.pool.events)
+    def __init__(
+        self,
+        run: Run,
+        walk: Pass,
+        how: How,
+        pool: Pool,
+        make_feed: Callable[[Any, Callable[[Event], object]], Feed] = Feed,
+    ) -> None:
+        """Begin with a pool's workers idle; nothing is asked of the input yet."""
+        self.run, self.walk, self.how = run, walk, how
+        self.pool, self.workers, self.timeout = pool, pool.workers, pool.attempts.timeout
+        pool.idle = self._ask_early
+        self.feed = make_feed(walk.items, pool.put)
         self.mark_of = lookup(walk.owner)
         self.working: dict[str, Flight] = {}  # with the workers
-        self.waiting: dict[str, Flight] = {}  # failed, keeps its place until its backoff is over
+        self.waiting: dict[str, Flight] = {}  # failed, or its worker died; keeps its place until its backoff is over
         self.next: Flight | None = None  # may not start yet: no rate slot, or not alone
         self.arrived: deque[Any] = deque()
-        self.finished: list[Event] = []
+        self.finished: list[Event] = []  # what became of attempts, to be concluded
         self.concluding: set[str] = set()  # what this round commits: the store does not know it yet
         self.ready: dict[int, Outcome[Any, Any]] = {}
         self.numbers = self.delivered = 0
         self.fatal: BaseException | None = None
         self.draining = False
+        self.broken = False  # the workers died, and there will be no others
         self.slot_in = 0.0  # seconds until the next rate slot, as of the last question
 
     def outcomes(self) -> Iterator[Outcome[Any, Any]]:
@@ -87,9 +106,12 @@ class Threads:
                 if self._is_over():
                     break
                 self._wait(0.0 if self.delivered != before else self._patience())
-            self.pool.stop(join=True)
+            self.pool.stop(now=False)
         except (Stopped, KeyboardInterrupt, JournalError) as error:
-            self.pool.stop(join=False)
+            if self.broken:  # whoever is in flight has died, and its event is on the way
+                self._drain()
+                raise
+            self.pool.stop(now=True)
             if not isinstance(error, JournalError):
                 self._give_back()
             raise
@@ -103,14 +125,15 @@ class Threads:
 
     def _fill(self, starts: dict[str, Flight]) -> None:
         """Add what may start now. What the input raises comes out here, behind all that it brought before."""
-        if self.waiting:
-            now = time.monotonic()
-            for flight in [flight for flight in self.waiting.values() if flight.due <= now]:
-                if self._may_go():
-                    starts[flight.key] = self.waiting.pop(flight.key)
+        now = time.monotonic()
+        for flight in [flight for flight in self.waiting.values() if flight.due <= now]:
+            if self._may_enter(flight, starts) and self._may_go():
+                starts[flight.key] = self.waiting.pop(flight.key)
+        if any(flight.tries.crashes for flight in self.waiting.values()):
+            return  # suspects wait until they can be alone
         while (others := len(self.working) + len(self.waiting) + len(starts)) < self.workers:
             self.next = new = self.next or self._new(starts, self.workers - others)
-            if new is None or not self._may_enter(new, others, starts) or not self._may_go():
+            if new is None or not self._may_enter(new, starts) or not self._may_go():
                 break
             starts[new.key] = new
             self.next = None
@@ -160,15 +183,13 @@ class Threads:
         self.ready[self.numbers] = outcome
         self.numbers += 1
 
-    def _may_enter(self, flight: Flight, others: int, starts: dict[str, Flight]) -> bool:
-        """Return whether an item may start beside what is in flight: a suspect never, and nobody beside a suspect."""
-        if others == 0:
+    def _may_enter(self, flight: Flight, starts: dict[str, Flight]) -> bool:
+        """Return whether an item may start beside what is being worked on: a suspect never, nobody beside one."""
+        house = self.working or starts
+        if not house:
             return True
-        if flight.tries.crashes:
-            return False
         # A suspect is alone, so looking at one item of the house tells whether it is closed.
-        house = self.working or self.waiting or starts
-        return others > 1 or not next(iter(house.values())).tries.crashes
+        return not flight.tries.crashes and not next(iter(house.values())).tries.crashes
 
     def _may_go(self) -> bool:
         """Return whether a rate slot was to be had now, and take it."""
@@ -187,6 +208,7 @@ class Threads:
         drafts = [self._conclude(event) for event in finished]
         self.concluding = {draft.key for draft in drafts}
         starts: dict[str, Flight] = {}
+        guard.look()
         if guard.asked is None and self.fatal is None and not self.draining:
             try:
                 self._fill(starts)
@@ -199,6 +221,9 @@ class Threads:
         self.concluding.clear()
         self.working.update(starts)
         for flight in starts.values():
+            flight.begun = time.monotonic()
+            if self.timeout is not None:
+                flight.end, flight.late = flight.begun + self.timeout + self.pool.grace, False
             self.pool.submit(flight.key, flight.item, 1 + flight.tries.errors + flight.tries.crashes)
         guard.hand = _name(self.working, len(self.working))
         if self.fatal is not None and not self.draining:
@@ -207,26 +232,57 @@ class Threads:
             self.walk.show(now)
 
     def _conclude(self, event: Event) -> Draft:
-        """Turn what a worker brought into the item's next entry."""
+        """Turn what became of an attempt into the item's next entry."""
         flight = self.working.pop(event.key)
-        error = event.error
-        if error is None:
-            value = round_trip(event.value, event.text, self.how.result_type)
+        if (deadline := self.walk.guard.deadline) is not None:
+            deadline.took(time.monotonic() - flight.begun)
+        if event.what == "died":
+            return self._died(flight, event.error, ended_by_us=event.value)
+        if event.what == "cancelled":
+            return released(flight.key, flight.tries)
+        brought: Brought = event.value
+        if brought.done:
+            value = round_trip(brought.value, brought.text, self.how.result_type)
             outcome: Outcome[Any, Any] = Outcome(flight.key, flight.item, value)
             error = self._write(outcome)
             if error is None:
                 self.ready[flight.number] = outcome
-                return Draft("done", flight.key, event.text)
-        if isinstance(error, UnusableValue) or not isinstance(error, Exception):
-            self.fatal = self.fatal or error  # ends the loop, once what is beside it is committed
+                return Draft("done", flight.key, brought.text)
+            brought = self.pool.attempts.judge(error)
+        return self._not_done(flight, brought)
+
+    def _not_done(self, flight: Flight, brought: Brought) -> Draft:
+        """Take in a fault of the item, or what ends the loop, once what is beside it is committed."""
+        fault = brought.fault
+        if fault is None:
+            self.fatal = self.fatal or brought.fatal
             return released(flight.key, flight.tries)
-        failure = failure_of(error)
-        draft = failed(flight.key, flight.tries, failure, self.walk.options.attempts)
+        flight.tries = flight.tries.after_error()
+        draft = failed(flight.key, flight.tries, fault, self.walk.options.attempts)
+        return self._set_back(flight, draft, fault.failure, fault.pause(flight.tries.errors))
+
+    def _died(self, flight: Flight, error: BaseException | None, *, ended_by_us: bool) -> Draft:
+        """Take in that the worker which had an item in hand died: if nobody ended it, the item is a suspect."""
+        if not self.pool.renew():
+            self.broken, self.fatal = True, self.fatal or broken(error)
+        if flight.late:
+            return self._not_done(flight, self.pool.attempts.late())
+        if ended_by_us:  # for the sake of another's timeout
+            self.waiting[flight.key] = flight
+            return released(flight.key, flight.tries)
+        if self.walk.guard.asked is not None:  # the signal went to the workers, too
+            return released(flight.key, flight.tries)
+        flight.tries = flight.tries.after_crash()
+        failure = Failure("ProcessEnded", f"the worker that had it in hand died: {error}")
+        draft = crashed(flight.key, flight.tries, failure, self.walk.options.crashes)
+        return self._set_back(flight, draft, failure, retry.delay(flight.tries.crashes))
+
+    def _set_back(self, flight: Flight, draft: Draft, failure: Failure, pause: float) -> Draft:
+        """Let an item wait for its next try, or be a dead letter; return its entry."""
         if draft.kind == "dead":
             self.ready[flight.number] = Outcome(flight.key, flight.item, None, failure)
         else:
-            flight.tries = Tries(flight.tries.errors + 1, flight.tries.crashes)
-            flight.due = time.monotonic() + retry.delay(flight.tries.errors)
+            flight.due = time.monotonic() + pause
             self.waiting[flight.key] = flight
         return draft
 
@@ -250,7 +306,7 @@ class Threads:
     # -- deliver and wait ----------------------------------------------------------------------------------------
 
     def _deliver(self) -> Iterator[Outcome[Any, Any]]:
-        if self.ordered:
+        if self.how.ordered:
             while (outcome := self.ready.pop(self.delivered, None)) is not None:
                 self.delivered += 1
                 yield outcome
@@ -265,17 +321,44 @@ class Threads:
 
     def _patience(self) -> float | None:
         """Return for how long nothing but an event can change anything; None for as long as it takes."""
-        times = [max(0.0, flight.due - time.monotonic()) for flight in self.waiting.values()]
+        waiting = [flight for flight in self.waiting.values() if self._may_enter(flight, {})]
+        now = time.monotonic()
+        times = [max(0.0, flight.due - now) for flight in waiting]
+        if self.timeout is not None:
+            times += [max(0.0, flight.end - now) for flight in self.working.values()]
+        guard = self.walk.guard
+        if guard.deadline is not None and guard.asked is None:
+            times.append(guard.deadline.left)
         if self.slot_in:
             times.append(self.slot_in)
         return min(times, default=None)
 
     def _wait(self, timeout: float | None) -> None:
-        events = self.pool.wait(timeout)
-        self.finished.extend(event for event in events if event.what == "finished")
+        self._take(self.pool.wait(timeout))
+
+    def _take(self, events: list[Event]) -> None:
         for event in events:
-            if event.what != "finished":
+            if event.what in ("finished", "died", "cancelled"):
+                self.finished.append(event)
+            else:
                 self.arrived.extend(self.feed.take(event))
+        if self.timeout is not None:
+            self._interrupt_late(time.monotonic(), {event.key for event in self.finished})
+
+    def _interrupt_late(self, now: float, finished: set[str]) -> None:
+        """Interrupt the attempts that take too long; say once which of them go on all the same."""
+        for key, flight in self.working.items():
+            if flight.end > now or key in finished:
+                continue
+            if flight.late:
+                self.walk.say(
+                    f"{key} takes longer than timeout={self.timeout:g} s, in a call that cannot be interrupted from"
+                    " here; it is waited for (a process of a ProcessPoolExecutor would be ended)"
+                )
+                flight.end = math.inf
+            else:
+                flight.late, flight.end = True, now + SLICE
+                self.pool.interrupt(key)
 
     # -- endings -------------------------------------------------------------------------------------------------
 
@@ -286,7 +369,7 @@ class Threads:
             self._round()
             if self.working:
                 self._wait(None)
-        self.pool.stop(join=True)
+        self.pool.stop(now=False)
 
     def _give_back(self) -> None:
         """Give back what is in flight, without waiting for it."""
