@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,8 @@ work()
 @on_files
 def test_a_limit_of_memory_is_told_and_costs_nothing(place: str, tmp_path: Path) -> None:
     """Process after process runs out of memory: each outcome that was given out is kept (failure mode 14)."""
-    words = program.run(program.write(tmp_path, LITTLE_MEMORY), tmp_path / place).stdout.split()
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}  # it needs room
+    words = program.run(program.write(tmp_path, LITTLE_MEMORY), tmp_path / place, env=unmeasured).stdout.split()
     errors = {word for word in words if not word.isdigit()} - {"free"}
     assert errors
     assert errors <= {"MemoryError", "JournalInDoubt", "JournalUnusable"}
