@@ -136,8 +136,9 @@ def judge_garbage(folder, told, *, power=True):
     except leftoff.JournalError as error:
         if contents(folder) != before:
             return f"changed by a refusal: {error}"
-        if str(place).endswith(".db"):
-            cut_log(Path(f"{place}-wal"), str(error))
+        named = re.search(r"frame (\d+) of|the file is empty", str(error))
+        if named and str(place).endswith(".db"):
+            cut_log(Path(f"{place}-wal"), int(named[1] or 1))
             return judge(folder, told, power=power)
         damaged = max((path for path in folder.rglob("*") if str(error).startswith(str(path))), key=len_of)
         offset = re.search(r"\(offset (\d+)\)", str(error))
@@ -145,10 +146,8 @@ def judge_garbage(folder, told, *, power=True):
     return judge(folder, told, power=power)
 
 
-def cut_log(log, error):
-    """Leave of SQLite's log what stands before the frame that an error names."""
-    named = re.search(r"frame (\d+) of|the file is empty", error)
-    number = int(named[1] or 1)
+def cut_log(log, number):
+    """Leave of SQLite's log what stands before the frame of that number, from 1."""
     if number == 1:
         # Before the header of the log is written anew all of it is in the database, or nothing was acknowledged.
         log.unlink()
