@@ -30,6 +30,7 @@ LeftoffError
 │   ├── LocksUnavailable            the file system cannot keep a second process out
 │   └── DurabilityUnavailable       the platform cannot give what was asked
 ├── IncompleteRun                  a completed loop left items unaccounted for
+├── CodeChanged                    results were made by another version of the function, and on_change is "refuse"
 └── ServiceError                   a remote service
     └── ServiceRefused              it keeps refusing; everything so far is kept
 
@@ -157,6 +158,10 @@ class DurabilityUnavailable(JournalError):
 
 class IncompleteRun(LeftoffError):
     """Say that a completed loop left items that are neither done nor dead."""
+
+
+class CodeChanged(LeftoffError):
+    """Refuse to mix results of two versions of a function, as ``on_change="refuse"`` asks."""
 
 
 class ServiceError(LeftoffError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ KINDS = [
     "created",
     "owner",
     "started",
+    "version",
     "done",
     "started",
     "dead",
@@ -57,8 +59,9 @@ def test_each_entry_is_one_line(ingest: str) -> None:
     assert [line[4] for line in lines] == KINDS
     assert {line[3] for line in lines} == {"ingest"}
     assert lines[2][5:] == ["a"]
-    assert lines[3][5:] == ["a", '"A"']
-    assert " ".join(lines[5][5:]) == "b ValueError: b is no good"
+    assert re.fullmatch("[0-9a-f]{12} of conftest.refuse_two", " ".join(lines[3][5:]))
+    assert lines[4][5:] == ["a", '"A"']
+    assert " ".join(lines[6][5:]) == "b ValueError: b is no good"
     assert " ".join(lines[-1][5:]) == "5 items: 3 done, 2 dead, 0 missing"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.journal.entry import Draft
+from leftoff.journal.store import values_of
 from tests.contract.drafts import STRANGE_KEYS, dead, done, mark_every, started, written
 from tests.contract.stores import Kind, which
 
@@ -27,7 +28,7 @@ def test_p4_a_key_is_its_exact_text(kind: Kind, tmp_path: Path) -> None:
         assert [bool(mark) for mark in owner.marks(STRANGE_KEYS)] == [key in chosen for key in STRANGE_KEYS]
         assert [bool(owner.mark(key)) for key in STRANGE_KEYS] == [key in chosen for key in STRANGE_KEYS]
         assert list(store.keys("r", "done")) == chosen
-        assert store.values("r", STRANGE_KEYS) == [{"key": key} if key in chosen else None for key in STRANGE_KEYS]
+        assert values_of(store, "r", STRANGE_KEYS) == [{"key": key} if key in chosen else None for key in STRANGE_KEYS]
         assert [key for k, key, _ in written(store) if k == "done"] == chosen
         assert store.runs() == ["r"]
         store = kind.reopen(store, tmp_path)
@@ -47,7 +48,7 @@ def test_p4_each_run_has_a_key_space_of_its_own(kind: Kind, tmp_path: Path) -> N
     for _ in range(2):
         assert store.runs() == names
         for number, name in enumerate(names):
-            assert store.values(name, ["x"]) == [number]
+            assert values_of(store, name, ["x"]) == [number]
             assert list(store.keys(name, "done")) == ["x", f"only {number}"]
             assert store.counts(name) == (2, 0)
             assert {e.run for e in store.entries(name)} == {name}

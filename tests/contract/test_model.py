@@ -18,7 +18,7 @@ from leftoff.journal.memory import MemoryStore
 from leftoff.journal.postgres import PostgresStore
 from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.sqlite import SqliteStore
-from leftoff.journal.store import Store
+from leftoff.journal.store import Store, values_of
 from tests.contract.drafts import done, mark_every, started, written
 from tests.contract.stores import KINDS, Kind, which
 
@@ -118,7 +118,7 @@ def compare(store: Store, owners: dict[str, Any], models: dict[str, Model]) -> N
         for fate in ("done", "dead"):
             assert list(store.keys(name, fate)) == [key for key, (f, _) in model.fates.items() if f == fate]
         keys = [*model.fates, "nowhere"]
-        assert store.values(name, keys) == [*(value for _, value in model.fates.values()), None]
+        assert values_of(store, name, keys) == [*(value for _, value in model.fates.values()), None]
         signs = [(mark > 0) - (mark < 0) for mark in owner.marks(keys)]
         assert signs == [*({"done": 1, "dead": -1}[fate] for fate, _ in model.fates.values()), 0]
         assert store.counts(name) == (signs.count(1), signs.count(-1))

@@ -13,6 +13,7 @@ from zlib import crc32
 from leftoff.journal.entry import Draft
 from leftoff.journal.rows import RunRow
 from leftoff.journal.sqlite import SqliteStore
+from leftoff.journal.store import values_of
 
 SIDES = ("", "-wal", "-shm")
 
@@ -38,7 +39,7 @@ def observe(path: Path) -> Any:
         keys = [f"k{number}" for number in range(8)]
         return (
             store.runs(), list(store.entries()), list(store.keys("loop", "done")), list(store.keys("loop", "dead")),
-            store.values("loop", keys), store.counts("loop"), store.open_items("loop"),
+            values_of(store, "loop", keys), store.counts("loop"), store.open_items("loop"),
             store.latest("loop", "cursor", "since"),
         )  # fmt: skip
     finally:

@@ -19,6 +19,7 @@ from leftoff.journal import jsonl_owner
 from leftoff.journal.entry import MARK_EVERY, Draft
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_scan import BLOCK, HEADER_LENGTH, check, read_header
+from leftoff.journal.store import values_of
 from tests.journal.jsonl_files import small_journal
 
 BOTH = pytest.mark.parametrize("durability", ["power", "process"])
@@ -231,7 +232,7 @@ def test_lines_longer_than_a_block_are_read(path, monkeypatch):
     store.close()
     again = JsonlStore(path, "process")
     keys = [f"k{number}" for number in range(5)]
-    assert again.values("r", keys) == values
+    assert values_of(again, "r", keys) == values
     assert list(again.keys("r", "done")) == keys
     assert [e.value for e in again.entries("r") if e.kind == "done"] == values
     assert list(again.verify()) == []

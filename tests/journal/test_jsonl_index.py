@@ -15,7 +15,7 @@ from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_index import Index
 from leftoff.journal.jsonl_scan import HEADER_LENGTH
 from leftoff.journal.lock import whoami
-from leftoff.journal.store import Damage
+from leftoff.journal.store import Damage, values_of
 from tests.contract.drafts import done, mark_every, started
 from tests.journal.jsonl_files import HEADER, built
 
@@ -66,12 +66,12 @@ def check_answers(store: JsonlStore, torn: int = 0) -> None:
     assert list(store.keys("r", "done")) == ['q"\n\\', "ü\u2028", "g", "k", "h", "b"]
     assert list(store.keys("r", "dead")) == ["a"]
     assert store.counts("r") == (6, 1)
-    assert store.values("r", KEYS) == ["given up", None, None, None, "g", "late", None, [1, 2], "\u2028", None]
+    assert values_of(store, "r", KEYS) == ["given up", None, None, None, "g", "late", None, [1, 2], "\u2028", None]
     assert store.open_items("r") == {"c": Tries(1, 0, begun=False), "d": Tries(0, 2, begun=True)}
     assert list(store.keys('ü"r', "done")) == ["a", "w"]
     assert list(store.keys('ü"r', "dead")) == ["dead"]
     assert store.counts('ü"r') == (2, 1)
-    assert store.values('ü"r', ["a", "w", "dead", "b"]) == ["the other's", None, {}, None]
+    assert values_of(store, 'ü"r', ["a", "w", "dead", "b"]) == ["the other's", None, {}, None]
     assert store.open_items('ü"r') == {}
     assert store.counts("nobody's") == (0, 0)
     found = [store.latest("r", *name) for name in (("step", "s"), ("step", "t"), ("cursor", "since"), ("pass", "p"))]
@@ -118,10 +118,10 @@ def test_a_run_that_is_owned_answers_as_before(path: Path, kept: list[int]) -> N
     owners = [store.own(run) for number, run in enumerate(["r", 'ü"r']) if number in kept]
     assert [owner.epoch for owner in owners] == [2] * len(kept)
     assert list(store.keys("r", "done")) == ['q"\n\\', "ü\u2028", "g", "k", "h", "b"]
-    assert store.values("r", KEYS[:2]) == ["given up", None]
+    assert values_of(store, "r", KEYS[:2]) == ["given up", None]
     for owner in owners:
         assert owner.commit([done("new", "value")]) == [{"r": 12, 'ü"r': 4}[owner.run]]
-        assert store.values(owner.run, ["new"]) == ["value"]
+        assert values_of(store, owner.run, ["new"]) == ["value"]
         newest = store.newest(owner.run)
         assert newest is not None
         assert (newest.seq, newest.key) == (40, "new")
@@ -155,7 +155,11 @@ def test_a_journal_without_an_entry_answers_all_the_same(path: Path, content: by
     store = JsonlStore(path)
     assert (store.url, store.notes, store.torn(), store.length()) == (str(path), [], 0, 0)
     assert (store.runs(), list(store.entries()), store.counts("r"), store.open_items("r")) == ([], [], (0, 0), {})
-    assert (list(store.keys("r", "done")), list(store.keys("r", "dead")), store.values("r", ["a"])) == ([], [], [None])
+    assert (list(store.keys("r", "done")), list(store.keys("r", "dead")), values_of(store, "r", ["a"])) == (
+        [],
+        [],
+        [None],
+    )
     assert (store.latest("r", "owner"), store.newest("r"), store.head("r"), store.holder("r")) == (None,) * 4
     assert list(store.verify()) == []
     store.close()
@@ -169,7 +173,7 @@ def test_a_file_that_got_shorter_is_read_anew(path: Path) -> None:
     check_answers(store)
     os.truncate(path, ENDS[2])
     assert list(store.keys("r", "done")) == ["a"]
-    assert store.values("r", ["a", "b"]) == [{"ü": "ä"}, None]
+    assert values_of(store, "r", ["a", "b"]) == [{"ü": "ä"}, None]
     assert store.length() == 5
     assert store.runs() == ["r"]
     path.unlink()
@@ -197,7 +201,7 @@ def test_a_closed_journal_says_so(path: Path) -> None:
     store.close()
     looks: list[Any] = [
         store.runs, store.torn, store.length, lambda: list(store.entries()), lambda: store.keys("r", "done"),
-        lambda: store.values("r", []), lambda: store.counts("r"), lambda: store.head("r"), lambda: store.own("r"),
+        lambda: values_of(store, "r", []), lambda: store.counts("r"), lambda: store.head("r"), lambda: store.own("r"),
     ]  # fmt: skip
     for look in looks:
         with pytest.raises(JournalClosed) as raised:

@@ -28,6 +28,7 @@ from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_owner import Appender
 from leftoff.journal.lock import whoami
+from leftoff.journal.store import values_of
 from tests.contract.drafts import dead, done, mark_every, started
 
 BOTH = pytest.mark.parametrize("durability", ["power", "process"])
@@ -165,14 +166,14 @@ def test_what_was_asked_for_stays_current(path: Path) -> None:
     store = JsonlStore(path)
     owner = store.own("r")
     owner.commit([done("a", 1)])
-    assert store.values("r", ["a", "b", "c"]) == [1, None, None]
+    assert values_of(store, "r", ["a", "b", "c"]) == [1, None, None]
     owner.commit([done("b", 2), Draft("step", "s", "3"), dead("c"), Draft("cursor", "k", "4"), done("d", 5)])
-    assert store.values("r", ["d", "c", "b", "a"])[::2] == [5, 2]
-    assert store.values("r", ["c"])[0]["tries"] == {"errors": 3}
+    assert values_of(store, "r", ["d", "c", "b", "a"])[::2] == [5, 2]
+    assert values_of(store, "r", ["c"])[0]["tries"] == {"errors": 3}
     assert [store.latest("r", "step", "s").value, store.latest("r", "cursor", "k").value] == [3, 4]  # type: ignore[union-attr]
     owner.commit([Draft("forgotten", "a"), Draft("retried", "c"), Draft("forgotten", "nowhere")])
     owner.commit([done("a", 6)])
-    assert store.values("r", ["a", "b", "c"]) == [6, 2, None]
+    assert values_of(store, "r", ["a", "b", "c"]) == [6, 2, None]
     assert (list(store.keys("r", "done")), list(store.keys("r", "dead")), store.counts("r")) == (
         ["b", "d", "a"],
         [],

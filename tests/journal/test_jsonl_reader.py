@@ -12,6 +12,7 @@ from leftoff.errors import JournalDamaged
 from leftoff.journal import jsonl, jsonl_scan
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_scan import Position
+from leftoff.journal.store import values_of
 from tests.contract.drafts import done
 from tests.journal.jsonl_files import HEADER, built, line, seal
 from tests.journal.test_jsonl_index import COMMITS, DATA, check_answers, small_blocks
@@ -148,10 +149,10 @@ def test_a_reader_that_was_asked_for_values_knows_those_that_come_later(path: Pa
     owner = writer.own("r")
     owner.commit([done("a", 1)])
     reader = JsonlStore(path)
-    assert reader.values("r", ["a"]) == [1]
+    assert values_of(reader, "r", ["a"]) == [1]
     for number in range(3):
         owner.commit([done(f"b{number}", number), done("a", 10 + number)])
-        assert reader.values("r", ["a", f"b{number}", "c"]) == [10 + number, number, None]
+        assert values_of(reader, "r", ["a", f"b{number}", "c"]) == [10 + number, number, None]
     reader.close()
     writer.close()
 

@@ -7,6 +7,7 @@ import pytest
 from leftoff.errors import JournalClosed
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.memory import MemoryStore, tally
+from leftoff.journal.store import values_of
 
 
 def test_a_memory_journal_that_was_closed_owns_nothing() -> None:
@@ -52,7 +53,7 @@ def test_marks_values_and_numbers_follow_the_entries() -> None:
     assert marks == [4, -5, 6]
     assert owner.marks(["a", "b", "c", "never"]) == [4, -5, 6, 0]
     assert owner.mark("never") == 0
-    assert store.values("r", ["never", "b", "a", "c"]) == [None, 2, [1], None]
+    assert values_of(store, "r", ["never", "b", "a", "c"]) == [None, 2, [1], None]
     assert store.counts("r") == (2, 1)
     assert (list(store.keys("r", "done")), list(store.keys("r", "dead"))) == (["a", "c"], ["b"])
     owner.commit([Draft("forgotten", "a"), Draft("retried", "b"), Draft("retried", "never")])

@@ -15,7 +15,7 @@ from leftoff.journal.entry import Draft
 from leftoff.journal.postgres import PostgresStore
 from leftoff.journal.postgres_connection import Connection, Guarded
 from leftoff.journal.postgres_server import PATIENCE, connect
-from leftoff.journal.store import Damage
+from leftoff.journal.store import Damage, values_of
 from tests.journal.test_postgres_errors import execute
 from tests.journal.test_postgres_lost import end
 from tests.postgres import Server
@@ -34,7 +34,7 @@ def store(postgres: Server) -> Iterator[PostgresStore]:
 def test_a_database_without_a_journal_answers_nothing(store: PostgresStore) -> None:
     """It is not created by asking."""
     assert (store.exists(), store.runs(), store.length(), store.size(), store.torn()) == (False, [], 0, 0, 0)
-    assert (store.counts("r"), store.values("r", ["a", "b"]), store.open_items("r")) == ((0, 0), [None, None], {})
+    assert (store.counts("r"), values_of(store, "r", ["a", "b"]), store.open_items("r")) == ((0, 0), [None, None], {})
     assert (store.newest("r"), store.latest("r", "owner"), store.head("r"), store.holder("r")) == (None,) * 4
     assert (list(store.entries()), list(store.keys("r", "done")), list(store.verify())) == ([], [], [])
     with pytest.raises(JournalLost) as told:

@@ -141,7 +141,7 @@ def test_a_changed_entry_is_named_with_all_that_its_sum_covers(rows: Rows, path:
     ((at, value_sum),) = raw(path, "SELECT at, value_sum FROM leftoff_entry WHERE seq = 6")
     for ask in (
         lambda: rows.marks(1, ["k1", "k9"]), lambda: list(rows.conclusions(rows.runs()[0])),
-        lambda: list(rows.entries({1: "loop"}, 1, 0, 9)), lambda: rows.values(rows.runs()[0], ["k9"]),
+        lambda: list(rows.entries({1: "loop"}, 1, 0, 9)), lambda: rows.conclusions_of(rows.runs()[0], ["k9"]),
     ):  # fmt: skip
         with pytest.raises(JournalDamaged) as error:
             ask()

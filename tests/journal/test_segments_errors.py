@@ -23,6 +23,7 @@ from leftoff.journal import segments
 from leftoff.journal.jsonl_scan import HEADER_LENGTH
 from leftoff.journal.lock import Hold
 from leftoff.journal.segments import SegmentsStore
+from leftoff.journal.store import values_of
 from tests.contract.drafts import done, started
 from tests.journal.jsonl_files import seal
 from tests.journal.segments_files import files, lock_nobody_out, write
@@ -71,9 +72,9 @@ def test_a_value_of_this_process_that_cannot_be_read_is_an_error_of_ours(
     store.own("r").commit([done("a", 1)])
     fail(monkeypatch, "pread", errno.EIO)
     with pytest.raises(JournalUnusable, match=r"progress/ cannot be used \(Input/output error\)"):
-        store.values("r", ["a"])
+        values_of(store, "r", ["a"])
     monkeypatch.undo()
-    assert store.values("r", ["a"]) == [1]
+    assert values_of(store, "r", ["a"]) == [1]
     store.close()
 
 

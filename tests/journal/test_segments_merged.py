@@ -10,6 +10,7 @@ import pytest
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.shard import Shard
+from leftoff.journal.store import values_of
 from tests.contract.drafts import dead, done, started
 from tests.journal.segments_files import lock_nobody_out, write
 
@@ -34,7 +35,7 @@ def test_what_two_writers_both_did_is_told(tmp_path: Path, no_locks: None) -> No
     third = SegmentsStore(folder)
     assert set(third.keys("r", "done")) == {"a", "b", "both"}
     assert third.counts("r") == (3, 0)
-    assert third.values("r", ["both"]) == ["two"]
+    assert values_of(third, "r", ["both"]) == ["two"]
     assert third.doubles("r") == ["both"]
     third.own("r")
     assert any("two writers both did 'both'" in note for note in third.notes)
@@ -56,7 +57,7 @@ def test_what_one_writer_did_and_another_gave_up_is_done(tmp_path: Path, no_lock
     store = SegmentsStore(folder)
     assert (list(store.keys("r", "done")), list(store.keys("r", "dead"))) == (["a"], ["b"])
     assert store.counts("r") == (1, 1)
-    assert store.values("r", ["a"]) == ["did"]
+    assert values_of(store, "r", ["a"]) == ["did"]
     assert store.doubles("r") == []
     store.own("r").commit([Draft("forgotten", "a")])
     store.close()
@@ -87,7 +88,7 @@ def test_no_clock_decides_what_is_done(tmp_path: Path, monkeypatch: pytest.Monke
     store = SegmentsStore(folder)
     owner = store.own("r")
     assert store.counts("r") == (2, 0)
-    assert store.values("r", ["a"]) == ["again"]
+    assert values_of(store, "r", ["a"]) == ["again"]
     assert store.doubles("r") == []
     kinds = [entry.kind for entry in store.entries("r") if entry.key == "a"]
     assert kinds == ["dead", "retried", "done"], "the order of the entries is that of what happened"
@@ -109,7 +110,7 @@ def test_only_what_is_named_is_taken_back(tmp_path: Path, no_locks: None) -> Non
     two.close()
     store = SegmentsStore(folder)
     assert list(store.keys("r", "done")) == ["a"]
-    assert store.values("r", ["a", "x"]) == ["new", None]
+    assert values_of(store, "r", ["a", "x"]) == ["new", None]
     store.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.shard import Shard
+from leftoff.journal.store import values_of
 from tests.contract.drafts import dead, done, started
 from tests.journal.segments_files import files, lock_nobody_out, write
 
@@ -127,8 +128,8 @@ def test_values_are_found_in_the_file_that_holds_them(folder: Path) -> None:
     owner = store.own("r")
     marks = [owner.commit([done(key, value)])[0] for key, value in (("g", 7), ("h", 8))]
     keys = list("abcdefghx")
-    assert store.values("r", keys) == SegmentsStore(folder).values("r", keys)
-    values = store.values("r", keys)
+    assert values_of(store, "r", keys) == values_of(SegmentsStore(folder), "r", keys)
+    values = values_of(store, "r", keys)
     assert [value for value in values if isinstance(value, int)] == [1, 2, 5, 6, 7, 8]
     assert [value is None for value in values] == [False] * 8 + [True]
     assert values[2]["error"] == values[3]["error"] == {"type": "E", "message": "m"}
@@ -137,7 +138,7 @@ def test_values_are_found_in_the_file_that_holds_them(folder: Path) -> None:
     assert (store.counts("r"), list(store.keys("r", "done")), list(store.keys("r", "dead"))) == (
         (6, 2), ["a", "b", "e", "f", "g", "h"], ["c", "d"]
     )  # fmt: skip
-    assert (store.counts("absent"), store.values("absent", ["a"]), list(store.keys("absent", "dead"))) == (
+    assert (store.counts("absent"), values_of(store, "absent", ["a"]), list(store.keys("absent", "dead"))) == (
         (0, 0), [None], []
     )  # fmt: skip
     store.close()
@@ -202,7 +203,7 @@ def test_what_was_done_twice_is_told_by_five_names(folder: Path, no_locks: None,
     both(folder, *keys)
     store = SegmentsStore(folder)
     assert store.doubles("r") == sorted(keys)
-    assert store.values("r", keys) == ["two"] * count
+    assert values_of(store, "r", keys) == ["two"] * count
     store.own("r")
     told = [repr(key) for key in store.doubles("r")[:5]]
     assert store.notes[-1] == f"{folder}/: two writers both did {', '.join(told)}{more} of the run 'r'"

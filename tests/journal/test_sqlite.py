@@ -27,6 +27,7 @@ from leftoff.journal import sqlite_owner
 from leftoff.journal.entry import MARK_EVERY, Draft, Tries
 from leftoff.journal.sqlite import SqliteStore
 from leftoff.journal.sqlite_file import SCHEMA, set_durability
+from leftoff.journal.store import values_of
 from tests.journal.sqlite_files import make, observe, raw, run_python
 
 
@@ -60,7 +61,7 @@ def test_a_database_in_utf16_becomes_a_journal(tmp_path: Path) -> None:
     owner = store.own("läuft")
     owner.commit([Draft("started", "ключ 🗝"), Draft("done", "ключ 🗝", '"Wert ä"')])
     assert owner.mark("ключ 🗝") > 0
-    assert store.values("läuft", ["ключ 🗝"]) == ["Wert ä"]
+    assert values_of(store, "läuft", ["ключ 🗝"]) == ["Wert ä"]
     assert list(owner.concluded()) == [("ключ 🗝", owner.mark("ключ 🗝"))]
     assert list(store.verify()) == []
     store.close()
@@ -274,7 +275,7 @@ def test_conclusions_that_were_superseded_are_counted_once(tmp_path: Path) -> No
         ["b"],
         ["c", "a"],
     )
-    assert store.values("loop", ["a", "b"]) == [2, {}]
+    assert values_of(store, "loop", ["a", "b"]) == [2, {}]
     assert owner.tally(bytearray(b"\xff" * 9)) == (2, 1)
     assert marks[2] == owner.mark("c")
     assert list(store.verify()) == []
@@ -288,7 +289,7 @@ def test_many_keys_are_looked_up_in_pieces(tmp_path: Path) -> None:
     keys = [f"k{number}" for number in range(2500)]
     owner.commit([Draft("done", key, f'"{key}"') for key in keys[::2]])
     expected = [key if number % 2 == 0 else None for number, key in enumerate(keys)]
-    assert store.values("loop", keys) == expected
+    assert values_of(store, "loop", keys) == expected
     assert [mark > 0 for mark in owner.marks(keys)] == [value is not None for value in expected]
     assert [key for key, _ in owner.concluded()] == keys[::2]
     store.close()

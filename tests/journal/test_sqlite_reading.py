@@ -12,6 +12,7 @@ import pytest
 from leftoff.errors import JournalDamaged
 from leftoff.journal import sqlite
 from leftoff.journal.sqlite import SqliteStore
+from leftoff.journal.store import values_of
 from tests.contract.drafts import dead, done, started
 from tests.journal.sqlite_files import make, raw
 
@@ -29,7 +30,11 @@ def test_a_run_that_does_not_exist_is_empty(path: Path) -> None:
     for there in (False, True):
         if there:
             store.own("loop").commit([done("a"), dead("b")])
-        assert (store.counts("x"), store.values("x", ["a", "b"]), store.open_items("x")) == ((0, 0), [None, None], {})
+        assert (store.counts("x"), values_of(store, "x", ["a", "b"]), store.open_items("x")) == (
+            (0, 0),
+            [None, None],
+            {},
+        )
         assert (store.newest("x"), store.latest("x", "owner"), store.holder("x"), store.head("x")) == (None,) * 4
         assert (list(store.keys("x", "done")), list(store.keys("x", "dead")), list(store.entries("x"))) == ([], [], [])
         assert (store.torn(), store.length(), store.runs()) == ((0, 4, ["loop"]) if there else (0, 0, []))

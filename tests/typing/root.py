@@ -130,7 +130,11 @@ with leftoff.open("papers.db", durability="power") as journal:
     assert_type(cursor, leftoff.Cursor)
     cursor.advance({"page": 2})
     assert_type(run.keys("done"), Iterator[str])
-    assert_type(run.dead(), list[leftoff.Outcome[Any, Any]])
+    for letter in run.dead():
+        assert_type(letter.key, str)
+        assert_type(letter.error, leftoff.Failure)
+        assert_type(letter.at, datetime)
+        assert_type((letter.errors, letter.crashes, letter.version), tuple[int, int, str | None])
     assert_type(run.retry(["a", 1, Path("x")]), int)
     assert_type(run.forget(), int)
     report = run.report()

@@ -16,6 +16,7 @@ import pytest
 import leftoff
 from leftoff.errors import JournalDamaged, JournalError, JournalFull, JournalMissing, JournalMoved, JournalReadOnly
 from leftoff.journal import copying, jsonl_write
+from leftoff.journal.store import values_of
 from leftoff.testing.kills import ForkServer
 from leftoff.work.copy import move
 from tests.contract.drafts import mark_every
@@ -46,7 +47,7 @@ def answers(place: str) -> dict[str, Any]:
             name: (
                 list(store.keys(name, "done")),
                 list(store.keys(name, "dead")),
-                store.values(name, copied.ITEMS),
+                values_of(store, name, copied.ITEMS),
                 store.counts(name),
                 store.open_items(name),
                 store.latest(name, "created").value,

@@ -11,8 +11,9 @@ import leftoff
 from leftoff import Entry
 from leftoff.errors import JournalMissing
 from leftoff.journal.memory import MemoryStore
+from leftoff.work.deciding import dead_letters
 from leftoff.work.journal import Journal
-from leftoff.work.look import before_last, dead_letters, follow, look, verify
+from leftoff.work.look import before_last, follow, look, verify
 from tests.contract.stores import FILES, PLACES
 
 
@@ -142,11 +143,11 @@ def test_dead_letters_have_their_newest_error(place: str) -> None:
         list(run.map(int, ["x", "1", "y"], attempts=1, progress=False))
         run.retry(["x"])
         list(run.map(float, ["x", "1", "y"], attempts=2, progress=False, rate="1000/s"))
-        letters = dead_letters(journal, "one")
+        letters = dead_letters(journal.store, "one")
         assert [(letter.key, letter.errors, letter.crashes) for letter in letters] == [("y", 1, 0), ("x", 2, 0)]
         assert "could not convert string to float" in letters[1].error.message
         assert letters[1].at >= letters[0].at
-        assert dead_letters(journal, "absent") == []
+        assert dead_letters(journal.store, "absent") == []
 
 
 @pytest.mark.parametrize("place", FILES)

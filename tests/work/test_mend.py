@@ -15,6 +15,7 @@ import leftoff
 from leftoff.errors import JournalBusy, JournalDamaged, JournalMissing, JournalMoved
 from leftoff.journal.entry import Draft
 from leftoff.journal.jsonl import JsonlStore
+from leftoff.journal.store import values_of
 from leftoff.testing.kills import ForkServer
 from leftoff.work.copy import move
 from leftoff.work.mend import compact, compare, examine, plan, repair
@@ -35,7 +36,7 @@ def answers(place: str) -> dict[str, Any]:
         store = journal.store
         return {
             name: (
-                list(store.keys(name, "done")), list(store.keys(name, "dead")), store.values(name, copied.ITEMS),
+                list(store.keys(name, "done")), list(store.keys(name, "dead")), values_of(store, name, copied.ITEMS),
                 store.counts(name), store.open_items(name), store.latest(name, "created"),
                 store.latest(name, "owner"), store.latest(name, "step", "index"),
                 store.latest(name, "cursor", "since"), store.latest(name, "pass"), journal.run(name).report(),

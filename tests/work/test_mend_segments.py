@@ -14,6 +14,7 @@ from leftoff.errors import (
 from leftoff.journal.entry import Draft
 from leftoff.journal.jsonl_scan import HEADER_LENGTH
 from leftoff.journal.segments import SegmentsStore
+from leftoff.journal.store import values_of
 from leftoff.work.copy import move
 from leftoff.work.mend import repair
 from tests.contract.drafts import dead, done, started
@@ -40,7 +41,7 @@ def test_a_damaged_segment_is_mended_and_no_other(monkeypatch: pytest.MonkeyPatc
             ({"aside": f"{first.name}.damaged-1"}, 3)
         ]
         assert list(run.each("abcd", progress=False)) == ["b"]
-        assert journal.store.values("r", ["a", "d"]) == [1, 4]
+        assert values_of(journal.store, "r", ["a", "d"]) == [1, 4]
 
 
 def test_all_damaged_segments_and_the_header_are_mended_together() -> None:

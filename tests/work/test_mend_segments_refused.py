@@ -26,6 +26,7 @@ from leftoff.errors import (
 from leftoff.journal import jsonl_repair, segments, segments_repair
 from leftoff.journal.lock import Hold
 from leftoff.journal.segments import SegmentsStore
+from leftoff.journal.store import values_of
 from leftoff.work.look import look
 from leftoff.work.mend import plan, repair
 from tests.contract.drafts import done
@@ -78,7 +79,7 @@ def test_nobody_claims_anything_meanwhile(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(JournalLost, match=rf"{first.name} was replaced while it was open, .*; open the journal again"):
         other.own("r")
     with pytest.raises(JournalLost, match="was replaced"):
-        other.values("r", ["b"])
+        values_of(other, "r", ["b"])
     other.close()
     assert fates() == ({"b"}, set())
 

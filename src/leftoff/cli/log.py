@@ -92,6 +92,12 @@ def _detail(entry: Entry) -> str:
             text = f"process {pid} on {host}, durability {durability}"
         case "pass", {"total": total, "done": done, "dead": dead, "missing": missing}:
             text = f"{total:,} items: {done:,} done, {dead:,} dead, {missing:,} missing"
+        case "version", {"id": version, "parts": parts}:
+            text = f"{version} of {', '.join(parts)}"
+        case "charged", {"item": item, "attempt": attempt, "charged": charged}:
+            text = f"{item}, attempt {attempt}: {', '.join(f'{amount:g} {name}' for name, amount in charged.items())}"
+        case "uncertain", {"attempt": attempt, "token": token}:
+            text = f"attempt {attempt}, token {token}"
         case _:
             text = to_json(value)
     return shortened(text, _WIDEST)

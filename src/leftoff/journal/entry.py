@@ -16,6 +16,8 @@ MARK_EVERY: Final = 4096
 
 CONCLUSIONS: Final = ("done", "dead")
 SUPERSEDING: Final = ("forgotten", "retried")
+NAMED: Final = ("created", "owner", "step", "cursor", "pass", "version", "charged", "uncertain")
+"""What `Store.latest` finds and a compaction keeps, of each key the newest."""
 
 
 class Draft(NamedTuple):

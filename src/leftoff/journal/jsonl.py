@@ -198,11 +198,11 @@ class JsonlStore:
             return iter(())
         return (key for key, mark in list(index.fates.items()) if mark * sign > 0)
 
-    def values(self, run: str, keys: Sequence[str]) -> list[Any]:
-        """Return the decoded values of the conclusions of keys that have one; None for the others."""
+    def conclusions(self, run: str, keys: Sequence[str]) -> list[Entry | None]:
+        """Return the conclusions of keys, in order; None for a key that has none."""
         index = self._index(run)
         with understood(self.url):
-            return index.values(self._fd, list(keys), self._checked.offset if self._checked else HEADER_LENGTH)
+            return index.conclusions(self._fd, list(keys), self._checked.offset if self._checked else HEADER_LENGTH)
 
     def counts(self, run: str) -> tuple[int, int]:
         """Return how many keys are done, and how many are dead."""

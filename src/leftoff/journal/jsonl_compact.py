@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from leftoff.errors import JournalDamaged, UsageError
-from leftoff.journal.entry import CONCLUSIONS, SUPERSEDING, Entry, open_mark
+from leftoff.journal.entry import CONCLUSIONS, NAMED, SUPERSEDING, Entry, open_mark
 from leftoff.journal.jsonl import JsonlStore
-from leftoff.journal.jsonl_index import NAMED
 from leftoff.journal.jsonl_scan import HEADER_LENGTH
 from leftoff.journal.jsonl_verify import examine_jsonl
 from leftoff.journal.jsonl_write import JsonlWriter, draft_text, entry_text

@@ -11,13 +11,12 @@ import os
 import re
 from array import array
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from leftoff.journal.entry import SUPERSEDING, Entry, Tries, fold_open
+from leftoff.journal.entry import NAMED, SUPERSEDING, Entry, Tries, fold_open
 from leftoff.journal.jsonl_scan import BLOCK, HEADER_LENGTH, entries_on
 from leftoff.journal.store import Mark
 
-NAMED: Final = ("created", "owner", "step", "cursor", "pass")
 _TEXT: Final = r'[^"\\]*(?:\\.[^"\\]*)*'
 
 
@@ -140,12 +139,12 @@ class Index:
                         fold_open(self.open_items, entry.kind, entry.key, entry.value)
                         self.since_mark = 0 if entry.kind == "open" else self.since_mark + 1
 
-    def values(self, fd: int, keys: list[str], end: int) -> list[Any]:
-        """Return the values of the conclusions of keys that have one; the file is checked up to ``end``."""
+    def conclusions(self, fd: int, keys: list[str], end: int) -> list[Entry | None]:
+        """Return the conclusions of keys, None for one without; the file is checked up to ``end``."""
         if self.places is None:
             self.places = self.find_places(fd, end)
         marks = [self.fates.get(key, 0) for key in keys]
-        return [value_at(fd, self.places[abs(mark) - 1]) if mark else None for mark in marks]
+        return [entry_at(fd, self.places[abs(mark) - 1]) if mark else None for mark in marks]
 
     def find_places(self, fd: int, end: int, start: int = HEADER_LENGTH) -> array[int]:
         """Return the offsets of the run's conclusions, in the order in which they are numbered."""
@@ -157,6 +156,6 @@ class Index:
         return places
 
 
-def value_at(fd: int, offset: int) -> Any:
-    """Return the value of the first entry of the line at an offset."""
-    return next(entries_on(line_at(fd, offset))).value
+def entry_at(fd: int, offset: int) -> Entry:
+    """Return the first entry of the line at an offset."""
+    return next(entries_on(line_at(fd, offset)))

@@ -22,6 +22,7 @@ from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalInD
 from leftoff.journal.entry import (
     CONCLUSIONS,
     MARK_EVERY,
+    NAMED,
     SUPERSEDING,
     Draft,
     Tries,
@@ -30,7 +31,7 @@ from leftoff.journal.entry import (
     fold_open,
     open_mark,
 )
-from leftoff.journal.jsonl_index import NAMED, Index, line_at
+from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_scan import Position, entries_on, seal
 from leftoff.journal.lock import Hold, owner_value
 from leftoff.journal.memory import tally

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from leftoff.errors import JournalClosed
 from leftoff.journal.entry import CONCLUSIONS, Draft, Entry, Tries, count_crashes, created, fold_open, to_datetime
@@ -68,10 +67,10 @@ class MemoryStore:
         """Iterate the keys whose fate is ``done`` or ``dead``, oldest first."""
         return (key for key, mark in list(self.fates.get(run, {}).items()) if (mark > 0) == (fate == "done"))
 
-    def values(self, run: str, keys: Sequence[str]) -> list[Any]:
-        """Return the decoded values of the conclusions of keys that have one; None for the others."""
+    def conclusions(self, run: str, keys: Sequence[str]) -> list[Entry | None]:
+        """Return the conclusions of keys, in order; None for a key that has none."""
         marks = [self.fates.get(run, {}).get(key, 0) for key in keys]
-        return [self.log[abs(mark) - 1].value if mark else None for mark in marks]
+        return [self.log[abs(mark) - 1] if mark else None for mark in marks]
 
     def counts(self, run: str) -> tuple[int, int]:
         """Return how many keys are done, and how many are dead."""

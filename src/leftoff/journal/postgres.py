@@ -207,10 +207,10 @@ class PostgresStore:
             for page in rows.conclusions(row, "'done'"):
                 yield from (key for key, _ in page)
 
-    def values(self, run: str, keys: Sequence[str]) -> list[Any]:
-        """Return the decoded values of the conclusions of keys that have one; None for the others."""
+    def conclusions(self, run: str, keys: Sequence[str]) -> list[Entry | None]:
+        """Return the conclusions of keys, in order; None for a key that has none."""
         found = self._run(run)
-        return found[0].values(found[1], keys) if found else [None] * len(keys)
+        return found[0].conclusions_of(found[1], keys) if found else [None] * len(keys)
 
     def counts(self, run: str) -> tuple[int, int]:
         """Return how many keys are done, and how many are dead."""

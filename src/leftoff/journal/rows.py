@@ -31,10 +31,10 @@ Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 CHUNK: Final = 500  # keys in one question; SQLite once allowed 999 parameters
 
 IS_FATE: Final = "({0}kind = 'done' OR {0}kind = 'dead' OR {0}kind = 'forgotten' OR {0}kind = 'retried')"
-IS_NAMED: Final = (
-    "(kind = 'created' OR kind = 'owner' OR kind = 'step' OR kind = 'cursor' OR kind = 'pass' OR kind = 'dead')"
-)
-"""What a query must say for the database to use the index of that name."""
+_PER_ITEM: Final = ("started", "done", "failed", "released", "forgotten", "retried", "open")
+IS_NAMED: Final = " AND ".join(f"kind <> '{kind}'" for kind in _PER_ITEM)
+"""What a query must say for the database to use the index of that name: all but the kinds that a run has by the
+million."""
 
 _FATES: Final = IS_FATE.format("")
 _RUN: Final = "run, name, epoch, seq, sum, mark, done, dead, superseded"
@@ -302,16 +302,17 @@ class Rows:
             found.update(row[:2] for row in rows)
         return [found.get(key, 0) for key in keys]
 
-    def values(self, run: RunRow, keys: Sequence[str]) -> list[Any]:
-        """Return the decoded values of the conclusions of keys that have one, in order."""
-        found: dict[str, Any] = {}
+    def conclusions_of(self, run: RunRow, keys: Sequence[str]) -> list[Entry | None]:
+        """Return the conclusions of keys, in order; None for a key that has none."""
+        found: dict[str, Entry | None] = {}
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
             are_keys, parameters = self.dialect.many_keys(chunk)
             clause = f"{self.dialect.by_fate} WHERE run = ? AND {are_keys} AND {_FATES} ORDER BY seq"
             with self.translated():
                 for row in self._entries(clause, (run.run, *parameters)):
-                    found[row[5]] = json.loads(row[6]) if row[6] is not None and row[4] in CONCLUSIONS else None
+                    entry = self._entry(row, {run.run: run.name})
+                    found[entry.key] = entry if entry.kind in CONCLUSIONS else None
         return [found.get(key) for key in keys]
 
     def key_count(self, run: RunRow, kind: str) -> int:

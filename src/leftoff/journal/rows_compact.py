@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from leftoff.journal.entry import Draft, open_mark
+from leftoff.journal.entry import CONCLUSIONS, NAMED, Draft, open_mark
 from leftoff.journal.rows import IS_FATE, IS_NAMED, Rows, RunRow, entry_sum, value_sum_of
 from leftoff.journal.store import compacted
 
 Many = Callable[[str, Sequence[tuple[Any, ...]]], object]
 """Run one statement for each of many parameters."""
 
-_KEPT: Final = "('created', 'owner', 'step', 'cursor', 'pass', 'done', 'dead')"
-_NAMED: Final = "('created', 'owner', 'step', 'cursor', 'pass')"
+_NAMED: Final = "({})".format(", ".join(f"'{kind}'" for kind in NAMED))
+_KEPT: Final = "({})".format(", ".join(f"'{kind}'" for kind in (*NAMED, *CONCLUSIONS)))
 
 
 def compact_rows(rows: Rows, journal_id: str, many: Many, take_numbers: Callable[[int], list[int]]) -> tuple[int, int]:

@@ -231,11 +231,11 @@ class SegmentsStore:
             return iter(())
         return (key for key, mark in list(merged.fates.items()) if mark * sign > 0)
 
-    def values(self, run: str, keys: Sequence[str]) -> list[Any]:
-        """Return the decoded values of the conclusions of keys that have one; None for the others."""
+    def conclusions(self, run: str, keys: Sequence[str]) -> list[Entry | None]:
+        """Return the conclusions of keys, in order; None for a key that has none."""
         merged = self._run(run)
         with understood(self.url):
-            return merged.values_of(keys, self._appender.fd if self._appender is not None else -1)
+            return merged.conclusions_of(keys, self._appender.fd if self._appender is not None else -1)
 
     def counts(self, run: str) -> tuple[int, int]:
         """Return how many keys are done, and how many are dead."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from leftoff.journal.entry import Entry, Tries
-from leftoff.journal.jsonl_index import Index, value_at
+from leftoff.journal.jsonl_index import Index, entry_at
 from leftoff.journal.jsonl_scan import HEADER_LENGTH
 from leftoff.journal.segment import Segment, SegmentIndex
 from leftoff.journal.shard import Shard
@@ -95,23 +95,23 @@ class Merged(Index):
         segments = [self.segments[number] for number in sorted(numbers)]
         return {segment.id: segment.end.seq for segment in segments if segment.end is not None}
 
-    def values_of(self, keys: Sequence[str], fd: int) -> list[Any]:
-        """Return the values of the conclusions of keys that have one; ``fd`` is the owner's own file."""
-        return [self._value(self.fates.get(key, 0), fd) for key in keys]
+    def conclusions_of(self, keys: Sequence[str], fd: int) -> list[Entry | None]:
+        """Return the conclusions of keys, None for one without; ``fd`` is the owner's own file."""
+        return [self._conclusion_of(self.fates.get(key, 0), fd) for key in keys]
 
-    def _value(self, mark: Mark, fd: int) -> Any:
+    def _conclusion_of(self, mark: Mark, fd: int) -> Entry | None:
         if not mark:
             return None
         if abs(mark) > self.base:
             assert self.places is not None  # noqa: S101  # it is made with this merge
-            return value_at(fd, self.places[abs(mark) - self.base - 1])
+            return entry_at(fd, self.places[abs(mark) - self.base - 1])
         number = self._segment_of(mark)
         segment = self.segments[number]
         if number not in self._places:
             assert segment.end is not None  # noqa: S101  # it holds a conclusion
             with segment.opened() as opened:
                 self._places[number] = SegmentIndex(self.run).find_places(opened, segment.end.offset)
-        return segment.entry_at(self._places[number][abs(mark) - self._bases[number] - 1]).value
+        return segment.entry_at(self._places[number][abs(mark) - self._bases[number] - 1])
 
     def latest(self, kind: str, key: str) -> Entry | None:
         """Return the newest entry of a kind and key in the segments."""

@@ -49,7 +49,8 @@ SCHEMA: Final = {
     "leftoff_fate": """CREATE INDEX leftoff_fate ON leftoff_entry (run, key)
   WHERE kind = 'done' OR kind = 'dead' OR kind = 'forgotten' OR kind = 'retried'""",
     "leftoff_named": """CREATE INDEX leftoff_named ON leftoff_entry (run, kind, key)
-  WHERE kind = 'created' OR kind = 'owner' OR kind = 'step' OR kind = 'cursor' OR kind = 'pass' OR kind = 'dead'""",
+  WHERE kind <> 'started' AND kind <> 'done' AND kind <> 'failed' AND kind <> 'released' AND kind <> 'forgotten'
+  AND kind <> 'retried' AND kind <> 'open'""",
 }
 """Our tables and indexes, as docs/format.md section 3 has them.
 

@@ -157,7 +157,7 @@ class Store(Protocol):
         """Iterate the entries with a greater seq than ``after``, oldest first, each one checked."""
 
     def latest(self, run: str, kind: str, key: str = "") -> Entry | None:
-        """Return the newest entry of a kind (``created``, ``owner``, ``step``, ``cursor``, ``pass``) and key."""
+        """Return the newest entry of one of the kinds of `entry.NAMED` and of a key."""
 
     def newest(self, run: str) -> Entry | None:
         """Return the newest entry of a run."""
@@ -171,8 +171,8 @@ class Store(Protocol):
     def keys(self, run: str, fate: str) -> Iterator[str]:
         """Iterate the keys whose fate is ``done`` or ``dead``, in journal order."""
 
-    def values(self, run: str, keys: Sequence[str]) -> list[Any]:
-        """Return the decoded values of the conclusions of keys that have one, in order; None for the others."""
+    def conclusions(self, run: str, keys: Sequence[str]) -> list[Entry | None]:
+        """Return the entries by which keys are done or dead, in order; None for a key that is neither."""
 
     def counts(self, run: str) -> tuple[int, int]:
         """Return how many keys are done, and how many are dead."""
@@ -185,3 +185,8 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close the store; every owner is released."""
+
+
+def values_of(store: Store, run: str, keys: Sequence[str]) -> list[Any]:
+    """Return the values of what is done or dead, in the order of the keys; None for a key that is neither."""
+    return [None if entry is None else entry.value for entry in store.conclusions(run, keys)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from leftoff.errors import LeftoffError
-from leftoff.journal.store import Store
+from leftoff.journal.store import Store, values_of
 from leftoff.work.journal import Journal, make_store
 
 Opener = Callable[[Path], Store]
@@ -45,6 +45,7 @@ _OF_RUN: Final[dict[str, Callable[[Store, str], Any]]] = {
     "created": lambda store, run: store.latest(run, "created"),
     "owner": lambda store, run: store.latest(run, "owner"),
     "pass": lambda store, run: store.latest(run, "pass"),
+    "version": lambda store, run: store.latest(run, "version"),
     "holder": lambda store, run: store.holder(run),
 }
 
@@ -56,7 +57,7 @@ def look(store: Store, keys: Mapping[str, Sequence[str]]) -> Iterator[tuple[str,
     for run in keys:
         for name, ask in _OF_RUN.items():
             yield f"{name} of {run}", partial(ask, store, run)
-        yield f"values of {run}", partial(store.values, run, keys[run])
+        yield f"values of {run}", partial(values_of, store, run, keys[run])
 
 
 class Judge:

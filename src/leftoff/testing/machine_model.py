@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leftoff.journal.entry import Tries
-from leftoff.journal.store import Store
+from leftoff.journal.store import Store, values_of
 from leftoff.work.values import decode
 
 ATTEMPTS: Final = 2
@@ -248,7 +248,7 @@ def _compared(store: Store, name: str, model: RunModel) -> Iterator[tuple[str, A
         yield f"keys {fate}", list(store.keys(name, fate)), model.keys(fate)
     yield "counts", store.counts(name), (len(model.keys("done")), len(model.keys("dead")))
     keys = [*model.fates, "nowhere"]
-    yield "values", [_plain(value) for value in store.values(name, keys)], [*map(model.values.get, keys)]
+    yield "values", [_plain(value) for value in values_of(store, name, keys)], [*map(model.values.get, keys)]
     waiting = {key: tries.errors for key, tries in store.open_items(name).items()}
     yield "open items", waiting, {key: tries.errors for key, tries in model.tries.items()}
     position = store.latest(name, "cursor", CURSOR)

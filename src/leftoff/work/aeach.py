@@ -109,6 +109,8 @@ async def _new(walk: Pass) -> AsyncGenerator[tuple[str, Any, Tries], None]:
                 walk.meet_known(key, mark)
             else:
                 tries = walk.owner.open_items.get(key, FIRST)
+                if not walk.may_spend():
+                    walk.guard.check()
                 if tries is FIRST or walk.may_start(key, tries):
                     while walk.limiter is not None and (seconds := walk.limiter.claim()):
                         await _stoppable(walk.guard, asyncio.sleep(seconds))

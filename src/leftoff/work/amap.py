@@ -28,7 +28,7 @@ _AT_ONCE = (Stopped, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)  
 
 async def amap_items(run: Run, items: Any, options: Options, how: How) -> AsyncGenerator[Outcome[Any, Any], None]:
     """Yield the outcomes."""
-    with run.walk(items, options) as walk:
+    with run.walk(items, options, how.function) as walk:
         how.check(walk.owner.connection, run.store.url)
         attempts = Attempts(how.function, run.run_id, options.retry_on, how.timeout)
         async with aclosing(InTasks(run, walk, how, attempts).outcomes_async()) as outcomes:

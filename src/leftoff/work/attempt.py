@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -38,6 +38,7 @@ class Brought(NamedTuple):
     text: str | None = None
     fault: Fault | None = None
     fatal: BaseException | None = None
+    charges: tuple[Mapping[str, float], ...] = ()  # of another process, which come with it
 
     @property
     def done(self) -> bool:

@@ -32,6 +32,7 @@ def _batches(run: Run, walk: Pass, items: Iterable[T], size: int) -> Generator[l
     owner, guard = walk.owner, walk.guard
     for batch in _gather(walk, items, size):
         guard.look()
+        walk.may_spend()
         guard.check()
         if walk.limiter is not None:
             walk.limiter.wait(guard.sleep)

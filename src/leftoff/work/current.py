@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import NamedTuple
+from math import isfinite
+from typing import Any, NamedTuple
 
 from leftoff.errors import UsageError
 
@@ -19,14 +21,29 @@ class Current(NamedTuple):
     attempt: int
     token: str
 
+    def charge(self, **amounts: float) -> None:
+        """Charge what this attempt has spent, such as ``charge(usd=0.03, tokens=1200)``, to the run.
+
+        Charge at once when something was paid for, whatever becomes of the item: failed attempts cost, too. Where the
+        loop has a ``budget=`` it stops once a limit of it is reached. Raises UsageError for what is no amount.
+        """
+        check_amounts(amounts, "charge")
+        hand = _in_hand()
+        hand.charge(self.key, self.attempt, amounts)
+
+
+Charge = Callable[[str, int, Mapping[str, float]], object]
+"""What becomes of a charge of an item's attempt: called with its key, its number and the amounts."""
+
 
 class Hand:
     """Hold what one loop has in hand in one thread or task; ``key`` is None between items."""
 
-    __slots__ = ("attempt", "key", "outer", "run_id")
+    __slots__ = ("attempt", "charge", "key", "outer", "run_id")
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, charge: Charge) -> None:
         self.run_id = run_id
+        self.charge = charge
         self.key: str | None = None
         self.attempt = 1
         self.outer: Hand | None = None
@@ -59,12 +76,30 @@ def current() -> Current:
 
     Raises UsageError where no loop of leftoff has an item in hand.
     """
+    hand = _in_hand()
+    return Current(hand.key or "", hand.attempt, token_of(hand.run_id, hand.key or ""))
+
+
+def _in_hand() -> Hand:
     hand = _hand.get()
     while hand is not None and hand.key is None:
         hand = hand.outer
-    if hand is None or hand.key is None:
+    if hand is None:
         raise UsageError(
             "no item is in hand here; call leftoff.current() inside the body of a loop or the function of a map"
         )
-    token = hashlib.sha256(f"{hand.run_id}\0{hand.key}".encode()).hexdigest()[:32]
-    return Current(hand.key, hand.attempt, token)
+    return hand
+
+
+def token_of(run_id: str, key: str) -> str:
+    """Return the token of an item of a run."""
+    return hashlib.sha256(f"{run_id}\0{key}".encode()).hexdigest()[:32]
+
+
+def check_amounts(amounts: Any, what: str) -> None:
+    """Raise UsageError unless these are finite numbers, none below 0, each with a name."""
+    if not isinstance(amounts, Mapping) or not amounts or not all(isinstance(name, str) for name in amounts):
+        raise UsageError(f'{what}: give amounts by name, such as {{"usd": 20}}')
+    for name, amount in amounts.items():
+        if isinstance(amount, bool) or not hasattr(amount, "__float__") or not isfinite(amount) or amount < 0:
+            raise UsageError(f"{what}: {name}={amount!r} must be a finite number, not below 0")

@@ -85,6 +85,7 @@ def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:
     owner, key_of, guard, progress, hand = walk.owner, walk.key_of, walk.guard, walk.progress, walk.hand
     commit, meet, tries_of, mark_of = owner.commit, walk.meet, owner.open_items.get, lookup(owner)
     limiter, told, deadline, begun = walk.limiter, walk.fates.wanted, walk.guard.deadline, 0.0
+    limited = bool(walk.budget.limits)
     begin = owner.begin if owner.connection is not None else None
     thread, get_ident = walk.thread, threading.get_ident
     fuse = is_at_hand(items) and limiter is None  # only then may `done` wait for the next item's `started`
@@ -104,6 +105,8 @@ def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:
                     continue
             elif deadline is not None and deadline.is_near():
                 guard.look()
+            elif limited and not walk.may_spend():
+                pass
             else:
                 tries = tries_of(key)
                 if tries is None or walk.may_start(key, tries):
@@ -115,7 +118,7 @@ def _each(run: Run, walk: Pass, items: Iterable[T]) -> Generator[T, None, None]:
                         commit((started,))
                     else:
                         done, waiting = waiting, None
-                        if told:
+                        if told or walk.beside:
                             walk.conclude((Draft("done", done), started))
                         else:  # the same, quicker
                             meet(commit((Draft("done", done), started))[0])

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
@@ -66,15 +66,17 @@ class InExecutor(Pool):
         except BaseException as error:  # noqa: BLE001  # nobody has begun it: the owner gives it back, and raises this
             self.put(Event("finished", key, Brought(fatal=error)))
             return
-        future.add_done_callback(partial(self._finished, self._executor, key))
+        future.add_done_callback(partial(self._finished, self._executor, key, number))
 
-    def _finished(self, executor: Executor, key: str, future: Future[Brought]) -> None:
+    def _finished(self, executor: Executor, key: str, number: int, future: Future[Brought]) -> None:
         if future.cancelled():  # by whoever else has the executor; no item is to blame
             self.put(Event("died", key, value=True))
             return
         error = future.exception()
         if error is None:
             brought = future.result()
+            for amounts in brought.charges:
+                self.charge(key, number, amounts)
             if brought.done:
                 self.idle()
         elif isinstance(error, Exception) and _is_about_sending(error):
@@ -135,11 +137,12 @@ def _attempt(attempts: Attempts, key: str, item: Any, number: int) -> Brought:
     """Make an attempt, in a worker. What it brought comes back as the text that the journal keeps."""
     if threading.current_thread() is threading.main_thread():
         _depend_on_owner()  # the process may be older than this loop
-    hand = Hand(attempts.run_id)
+    charges: list[Mapping[str, float]] = []
+    hand = Hand(attempts.run_id, lambda _key, _attempt, amounts: charges.append(amounts))
     hand.key, hand.attempt = key, number
     hold(hand)
     try:
-        return attempts.at(key, item)._replace(value=None)
+        return attempts.at(key, item)._replace(value=None, charges=tuple(charges))
     finally:
         let_go(hand)
 

@@ -23,16 +23,16 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from leftoff.errors import JournalError, Stopped
-from leftoff.journal.entry import Draft, Tries
+from leftoff.journal.entry import Draft
 from leftoff.work import retry
 from leftoff.work.attempt import Brought
 from leftoff.work.each import FIRST
 from leftoff.work.executors import broken
 from leftoff.work.feed import Feed
+from leftoff.work.flight import Flight, interleave, name_of
 from leftoff.work.how import How
 from leftoff.work.lookup import lookup
 from leftoff.work.outcome import Outcome, buried, known
@@ -45,20 +45,6 @@ if TYPE_CHECKING:
     from leftoff.work.run import Run
 
 _LOOK_AHEAD: Final = 8  # outcomes per worker that may wait for an earlier one, or for the caller
-
-
-@dataclass(slots=True)
-class Flight:
-    """Be an item that holds a place: its number in the input, what was tried of it, and when it may be tried again."""
-
-    key: str
-    item: Any
-    number: int
-    tries: Tries
-    due: float = 0.0  # monotonic seconds
-    begun: float = 0.0  # monotonic seconds
-    end: float = math.inf  # monotonic seconds: then it has taken too long
-    late: bool = False  # it has, and was interrupted
 
 
 class InFlight:
@@ -192,7 +178,9 @@ class InFlight:
         return not flight.tries.crashes and not next(iter(house.values())).tries.crashes
 
     def _may_go(self) -> bool:
-        """Return whether a rate slot was to be had now, and take it."""
+        """Return whether the budget allows another attempt, and a rate slot was to be had now; take it."""
+        if not self.walk.may_spend():
+            return False
         self.slot_in = 0.0 if self.walk.limiter is None else self.walk.limiter.claim()
         return not self.slot_in
 
@@ -214,10 +202,10 @@ class InFlight:
                 self._fill(starts)
             except BaseException as error:  # noqa: BLE001  # whatever the input or its keys raise: first commit what is finished and what came before
                 self.fatal = error
-        guard.hand = _name(self.working or starts, len(self.working) + len(starts) + len(drafts))
-        if drafts or starts:
+        guard.hand = name_of(self.working or starts, len(self.working) + len(starts) + len(drafts))
+        if drafts or starts or self.walk.beside:
             begun = [Draft("started", flight.key, flight.tries.to_json()) for flight in starts.values()]
-            self.walk.conclude(_interleave(drafts, begun))
+            self.walk.conclude(interleave(drafts, begun))
         self.concluding.clear()
         self.working.update(starts)
         for flight in starts.values():
@@ -225,7 +213,7 @@ class InFlight:
             if self.timeout is not None:
                 flight.end, flight.late = flight.begun + self.timeout + self.pool.grace, False
             self.pool.submit(flight.key, flight.item, 1 + flight.tries.errors + flight.tries.crashes)
-        guard.hand = _name(self.working, len(self.working))
+        guard.hand = name_of(self.working, len(self.working))
         if self.fatal is not None and not self.draining:
             raise self.fatal
         if (now := time.time()) >= self.walk.progress.due:
@@ -239,11 +227,12 @@ class InFlight:
         if event.what == "died":
             return self._died(flight, event.error, ended_by_us=event.value)
         if event.what == "cancelled":
+            self._note_cut_off(flight)
             return released(flight.key, flight.tries)
         brought: Brought = event.value
         if brought.done:
             value = round_trip(brought.value, brought.text, self.how.result_type)
-            outcome: Outcome[Any, Any] = Outcome(flight.key, flight.item, value)
+            outcome: Outcome[Any, Any] = Outcome(flight.key, flight.item, value, version=self.walk.version)
             error = self._write(outcome)
             if error is None:
                 self.ready[flight.number] = outcome
@@ -270,6 +259,7 @@ class InFlight:
         if ended_by_us:  # for the sake of another's timeout
             self.waiting[flight.key] = flight
             return released(flight.key, flight.tries)
+        self._note_cut_off(flight)
         if self.walk.guard.asked is not None:  # the signal went to the workers, too
             return released(flight.key, flight.tries)
         flight.tries = flight.tries.after_crash()
@@ -277,10 +267,13 @@ class InFlight:
         draft = crashed(flight.key, flight.tries, failure, self.walk.options.crashes)
         return self._set_back(flight, draft, failure, retry.delay(flight.tries.crashes))
 
+    def _note_cut_off(self, flight: Flight) -> None:
+        self.walk.beside += self.walk.budget.cut_off({flight.key: flight.tries})
+
     def _set_back(self, flight: Flight, draft: Draft, failure: Failure, pause: float) -> Draft:
         """Let an item wait for its next try, or be a dead letter; return its entry."""
         if draft.kind == "dead":
-            self.ready[flight.number] = Outcome(flight.key, flight.item, None, failure)
+            self.ready[flight.number] = Outcome(flight.key, flight.item, None, failure, version=self.walk.version)
         else:
             flight.due = time.monotonic() + pause
             self.waiting[flight.key] = flight
@@ -340,6 +333,8 @@ class InFlight:
         for event in events:
             if event.what in ("finished", "died", "cancelled"):
                 self.finished.append(event)
+            elif event.what == "charged":
+                self.walk.beside.append(self.walk.budget.charge(event.key, *event.value))
             else:
                 self.arrived.extend(self.feed.take(event))
         if self.timeout is not None:
@@ -375,24 +370,6 @@ class InFlight:
         """Give back what is in flight, without waiting for it."""
         if self.working:
             self.walk.owner.abandon()
-            self.walk.owner.commit([released(key, flight.tries) for key, flight in self.working.items()])
-
-
-def _interleave(concluded: list[Draft], started: list[Draft]) -> list[Draft]:
-    """Put each start behind a `done`: a place that became free and what takes it.
-
-    What failed comes first of all: it may be started again in the same commit, and then the start must be its last
-    word.
-    """
-    done = [draft for draft in concluded if draft.kind == "done"]
-    both = [draft for pair in zip(done, started, strict=False) for draft in pair]
-    return [
-        *(draft for draft in concluded if draft.kind != "done"),
-        *both,
-        *done[len(started) :],
-        *started[len(done) :],
-    ]
-
-
-def _name(flights: dict[str, Flight], count: int) -> str | None:
-    return f"{count} items" if count > 1 else next(iter(flights), None)
+            tries = {key: flight.tries for key, flight in self.working.items()}
+            notes = [*self.walk.take_beside(), *self.walk.budget.cut_off(tries)]
+            self.walk.owner.commit([*notes, *(released(key, each) for key, each in tries.items())])

@@ -196,6 +196,10 @@ class Journal:
         """Return the runs that this handle has opened."""
         return list(self._runs.values())
 
+    def run_with_pending_rows(self) -> Run | None:
+        """Return the run whose item in hand has written rows that its commit is to take with it, if there is one."""
+        return next((run for run in self.opened_runs() if run.has_pending_rows()), None)
+
     def check_program(self, name: str, program: str | None) -> None:
         """Raise `RunInUse` if a default name meets a run that another program began."""
         if program is None:

@@ -8,16 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from leftoff.errors import JournalMissing
-from leftoff.journal.entry import Entry, Tries, moved_to
+from leftoff.journal.entry import Entry, moved_to
 from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.store import Damage, Store
 from leftoff.work.report import Report, report_of
-from leftoff.work.values import Failure
 
 if TYPE_CHECKING:
     from leftoff.work.journal import Journal
@@ -172,34 +170,3 @@ def before_last(journal: Journal, run: str | None, count: int) -> int:
     """Return the seq behind which the last ``count`` entries begin, to be passed as ``after``."""
     seqs = deque((entry.seq for entry in journal.entries(run)), maxlen=count + 1)
     return seqs[0] if len(seqs) > count else 0
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Be one item set aside: how often it raised and how often the process ended under it, the last error, and when."""
-
-    run: str
-    key: str
-    errors: int
-    crashes: int
-    at: datetime
-    error: Failure
-
-
-def dead_letters(journal: Journal, run: str) -> list[DeadLetter]:
-    """Return the dead letters of a run, oldest first."""
-    wanted = set(journal.store.keys(run, "dead"))
-    if not wanted:
-        return []
-    newest: dict[str, DeadLetter] = {}
-    for entry in journal.entries(run):
-        if entry.kind == "dead" and entry.key in wanted:
-            newest.pop(entry.key, None)
-            newest[entry.key] = _dead_letter(entry)
-    return list(newest.values())
-
-
-def _dead_letter(entry: Entry) -> DeadLetter:
-    tries = Tries.from_value((entry.value or {}).get("tries"), begun=False)
-    error = Failure(**(entry.value or {}).get("error", {"type": "unknown", "message": ""}))
-    return DeadLetter(entry.run, entry.key, tries.errors, tries.crashes, entry.at, error)

@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 def map_items(run: Run, items: Iterable[T], options: Options, how: How) -> Generator[Outcome[T, Any], None, None]:
     """Yield the outcomes."""
-    with run.walk(items, options) as walk:
+    with run.walk(items, options, how.function) as walk:
         how.check(walk.owner.connection, run.store.url)
         attempts = Attempts(how.function, run.run_id, options.retry_on, how.timeout)
         if how.executor is not None:
@@ -64,6 +64,8 @@ def _work(run: Run, walk: Pass, how: How, attempts: Attempts, key: str, item: An
     """Try one item until it is done or dead."""
     owner, guard = walk.owner, walk.guard
     while True:
+        if not walk.may_spend():
+            guard.check()
         if walk.limiter is not None:
             walk.limiter.wait(guard.sleep)
         guard.hand = key
@@ -77,7 +79,9 @@ def _work(run: Run, walk: Pass, how: How, attempts: Attempts, key: str, item: An
                 guard.check()
             value = attempts.call(item)
             text = encode(value, key)
-            outcome: Outcome[Any, Any] = Outcome(key, item, round_trip(value, text, how.result_type))
+            outcome: Outcome[Any, Any] = Outcome(
+                key, item, round_trip(value, text, how.result_type), version=walk.version
+            )
             if how.write is not None:
                 how.write(owner.connection, outcome)
             draft, pause = Draft("done", key, text), 0.0
@@ -90,10 +94,10 @@ def _work(run: Run, walk: Pass, how: How, attempts: Attempts, key: str, item: An
             fault = _judged(run, attempts, error)
             tries = tries.after_error()
             draft, pause = failed(key, tries, fault, walk.options.attempts), fault.pause(tries.errors)
-            outcome = Outcome(key, item, None, fault.failure)
-        except BaseException:
+            outcome = Outcome(key, item, None, fault.failure, version=walk.version)
+        except BaseException as ended:
             owner.abandon()
-            run.settle(None)
+            run.settle(ended)
             raise
         finally:
             walk.hand.key = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, TypeVar
 
 from leftoff.errors import UsageError
 from leftoff.journal.shard import make_shard
 from leftoff.work.attempt import RetryOn, check_retry_on
+from leftoff.work.current import check_amounts
 from leftoff.work.deadline import Span, seconds_of
 from leftoff.work.fates import OnFate
+from leftoff.work.versions import ON_CHANGE, OnChange
 
 F = TypeVar("F", bound=Callable[..., Any])
 Duplicates = Literal["refuse", "skip"]
@@ -28,6 +30,9 @@ class LoopOptions(TypedDict, total=False):
     progress: bool
     on_fate: OnFate | None
     stop_after: Span | None
+    budget: Mapping[str, float] | None
+    on_change: OnChange
+    parameters: Any
     duplicates: Duplicates | None
     shard: tuple[int, int] | None
 
@@ -44,6 +49,9 @@ class Options:
     progress: bool = True
     on_fate: OnFate | None = None
     stop_after: Span | None = None
+    budget: Mapping[str, float] | None = None
+    on_change: OnChange = "warn"
+    parameters: Any = None
     duplicates: Duplicates | None = None
     shard: tuple[int, int] | None = None
 
@@ -53,6 +61,10 @@ class Options:
                 raise UsageError(f"{name}={getattr(self, name)}: at least one try is needed")
         if self.duplicates not in (None, "refuse", "skip"):
             raise UsageError(f"duplicates={self.duplicates!r}: write 'refuse' or 'skip'")
+        if self.on_change not in ON_CHANGE:
+            raise UsageError(f"on_change={self.on_change!r}: write one of {', '.join(map(repr, ON_CHANGE))}")
+        if self.budget is not None:
+            check_amounts(self.budget, f"budget={self.budget!r}")
         check_retry_on(self.retry_on)
         if self.on_fate is not None and not callable(self.on_fate):
             raise UsageError(f"on_fate={self.on_fate!r}: give a function of a fate, a key, an attempt and a failure")

@@ -11,15 +11,16 @@ import json
 import shlex
 import sys
 import threading
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from leftoff.errors import DuplicateKey, IncompleteRun
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.shard import WHOLE, make_shard
 from leftoff.journal.store import Mark, Owner, Store
 from leftoff.work.attempt import Fault
+from leftoff.work.budget import Amounts, Budget, name_uncertain
 from leftoff.work.current import Hand
 from leftoff.work.deadline import make_deadline
 from leftoff.work.fates import LOGGER, Fates
@@ -30,6 +31,10 @@ from leftoff.work.rate import Limiter, parse_rate
 from leftoff.work.report import Report
 from leftoff.work.signals import StopGuard
 from leftoff.work.values import Failure, encode
+from leftoff.work.versions import versions_of
+
+if TYPE_CHECKING:
+    from leftoff.work.change import Change
 
 _NAMED_DEAD: Final = 5  # so many dead letters are named, the others counted
 
@@ -37,27 +42,35 @@ _NAMED_DEAD: Final = 5  # so many dead letters are named, the others counted
 class Pass:
     """Walk one input of one run."""
 
-    def __init__(self, store: Store, owner: Owner, items: Any, options: Options, guard: StopGuard, hand: Hand) -> None:
-        """Begin a walk of the owner's run, with the guard and the hand of the loop."""
+    def __init__(self, store: Store, owner: Owner, items: Any, options: Options, guard: StopGuard, run_id: str) -> None:
+        """Begin a walk of the owner's run, whose id is ``run_id``, with the guard of the loop."""
         self.owner = owner
         self.options = options
         self.guard = guard
-        self.hand = hand
+        self.hand = Hand(run_id, self.charge)
         self.thread = threading.get_ident()
         self.name = name = owner.run
         self.key_of = key_function(options.key)
+        self.pending_rows: Callable[[], object] = owner.pending
+        """Whether rows wait for the commit of an item, of this loop or of one around it."""
         self.pulled = self.duplicates = self.resumed = self.repeated = self.dead = self.done = 0
         self._store = store
         self._met = bytearray(1024)
         self._skip = options.duplicates == "skip" or (options.duplicates is None and options.key is None)
         self._dead_letters: list[str] = []
+        self.beside: list[Draft] = []
         self.items = self._share(items)
         total = len(self.items) if isinstance(self.items, Sized) else None
         self.progress = Progress(name, total, enabled=options.progress)
         self.limiter = None if options.rate is None else Limiter(f"run {name}", parse_rate(options.rate))
         self.fates = Fates(name, options.on_fate)
+        self.budget = Budget(store, name, run_id, options.budget, _share_name(options))
         guard.deadline = make_deadline(options.stop_after)
+        self.versions = versions_of(store, name)
+        self.version: str | None = None
+        """By which version of the function this pass makes its results."""
         self._announce_dead()
+        self._note_crashed()
 
     def _share(self, items: Any) -> Any:
         """Return the items of this loop's shard; where the input is at hand, they are too."""
@@ -76,6 +89,12 @@ class Pass:
             self.say(
                 f"{dead} dead {_plural(dead, 'letter')} from before: {_names(list(islice(keys, _NAMED_DEAD)), dead)}"
             )
+
+    def _note_crashed(self) -> None:
+        """Record, and say, which attempts ended with their process and may have been paid for."""
+        if drafts := self.budget.crashed(self.owner.open_items):
+            self.owner.commit(drafts)
+            self.say(name_uncertain(drafts))
 
     def say(self, text: str) -> None:
         """Tell the user one line."""
@@ -140,7 +159,7 @@ class Pass:
     def conclude(self, drafts: Sequence[Draft]) -> list[Mark]:
         """Commit drafts and meet the conclusions among them."""
         attempts = self.fates.attempts(drafts, self.owner.open_items)
-        marks = self.owner.commit(drafts)
+        marks = self.owner.commit([*self.take_beside(), *drafts] if self.beside else drafts)
         for mark in marks:
             self.meet(mark)
         for draft in drafts:
@@ -151,6 +170,31 @@ class Pass:
                 self._name_dead(draft.key)
         self.fates.tell(drafts, attempts)
         return marks
+
+    def may_spend(self) -> bool:
+        """Return whether the budget allows another attempt; where it does not, the loop stops at its boundary."""
+        if self.budget.is_spent():
+            self.guard.ask(self.budget.reason)
+        return not self.budget.is_spent()
+
+    def charge(self, key: str, attempt: int, amounts: Amounts) -> None:
+        """Charge what an attempt of this loop has spent: at once, if it is made here and has written no rows yet."""
+        self.beside.append(self.budget.charge(key, attempt, amounts))
+        if threading.get_ident() == self.thread and not self.pending_rows():
+            self.owner.commit(self.take_beside())
+            self.owner.begin()
+
+    def take_beside(self) -> list[Draft]:
+        """Return what the next commit is to say beside its items."""
+        beside, self.beside = self.beside, []
+        return beside
+
+    def take_up(self, change: Change) -> None:
+        """Make results by this version from now on."""
+        self.version = change.version
+        self.beside += change.drafts
+        if change.news is not None:
+            self.say(change.news)
 
     def finish(self, key: str, others: Sequence[Draft] = ()) -> None:
         """Commit one item's `done`, with the others that belong to it."""
@@ -177,9 +221,9 @@ class Pass:
             "duplicates": report.duplicates, "resumed": report.resumed, "repeated": report.repeated,
             "known_done": known_done, "known_dead": known_dead,
         }  # fmt: skip
-        shard = make_shard(self.options.shard)
-        name = "" if shard == WHOLE else str(shard)
-        self.owner.commit([Draft("pass", name, json.dumps(numbers, separators=(",", ":")))])
+        self.owner.commit(
+            [*self.take_beside(), Draft("pass", _share_name(self.options), json.dumps(numbers, separators=(",", ":")))]
+        )
         LOGGER.info("%s", report, extra={"run": self.owner.run})
         self._farewell(report)
         if report.missing:
@@ -231,6 +275,11 @@ def _settled(tries: Tries, failure: Failure | None) -> str:
     if failure is not None:
         value["error"] = {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
     return encode(value, "") or "{}"
+
+
+def _share_name(options: Options) -> str:
+    shard = make_shard(options.shard)
+    return "" if shard == WHOLE else str(shard)
 
 
 def _names(keys: Sequence[str], count: int) -> str:

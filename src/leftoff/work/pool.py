@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -16,13 +16,13 @@ from leftoff.work.signals import SLICE
 class Event(NamedTuple):
     """Be something the owner waits for.
 
-    An attempt, by its item's key, that is ``finished`` or ``cancelled`` or whose worker ``died``; or the input's next
-    ``item``, its ``end`` or an ``error`` of it.
+    An attempt, by its item's key, that has ``charged`` something, is ``finished`` or ``cancelled`` or whose worker
+    ``died``; or the input's next ``item``, its ``end`` or an ``error`` of it.
     """
 
     what: str
     key: str = ""
-    value: Any = None  # of an attempt: what it brought, or whether we ended the worker; of the input: the item
+    value: Any = None  # of an attempt: what it brought, its number and amounts, or whether we ended it; or the item
     error: BaseException | None = None
 
 
@@ -44,6 +44,10 @@ class Pool(ABC):
     def put(self, event: Event) -> None:
         """Bring an event to the owner, from any thread."""
         self.events.put(event)
+
+    def charge(self, key: str, attempt: int, amounts: Mapping[str, float]) -> None:
+        """Bring a charge of an item's attempt to the owner, from any thread."""
+        self.put(Event("charged", key, (attempt, amounts)))
 
     @abstractmethod
     def submit(self, key: str, item: Any, number: int) -> None:
@@ -96,7 +100,7 @@ class Threads(Pool):
         self._work.put((key, item, number))
 
     def _serve(self) -> None:
-        hand = Hand(self.attempts.run_id)
+        hand = Hand(self.attempts.run_id, self.charge)
         hold(hand)
         while (work := self._work.get()) is not None:
             key, item, hand.attempt = work

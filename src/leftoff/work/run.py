@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leftoff.errors import JournalError, JournalMoved, PendingRows, Stopped, UsageError, WrongThread
-from leftoff.journal.entry import Draft, Entry, Tries, moved_to
+from leftoff.errors import JournalError, PendingRows, Stopped, UsageError, WrongThread
+from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.shard import WHOLE, Shard, make_shard
 from leftoff.journal.store import Owner, Store
 from leftoff.work.aeach import AsyncLoop, aeach
 from leftoff.work.amap import amap_items
 from leftoff.work.attempt import fault_of
 from leftoff.work.batches import batches
-from leftoff.work.current import Hand, hold, let_go
+from leftoff.work.budget import Uncertain, spent_of, uncertain
+from leftoff.work.change import bring_in, refuse_change
+from leftoff.work.current import hold, let_go
+from leftoff.work.deciding import dead_letters, supersede
 from leftoff.work.each import Loop, each
 from leftoff.work.executors import ExecutorOrFactory
-from leftoff.work.fates import Fates
+from leftoff.work.fingerprint import version_of
 from leftoff.work.how import How
 from leftoff.work.keys import own_key
 from leftoff.work.map import map_items
+from leftoff.work.moved import refuse_moved, refuse_moved_meanwhile
 from leftoff.work.options import LoopOptions, Options, make_options, takes_options
-from leftoff.work.outcome import Outcome
+from leftoff.work.outcome import DeadLetter, Outcome
 from leftoff.work.passes import Pass, failed, released, uncaught
+from leftoff.work.plan import Plan, plan
 from leftoff.work.report import Report, report_of
 from leftoff.work.signals import StopGuard
 from leftoff.work.step import Cursor, step
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-_CHUNK = 500
 
 
 class Run:
@@ -59,8 +61,9 @@ class Run:
         self._program = program
         self._owner: Owner | None = None
         self._shard = WHOLE
-        self._options = Options()
         self._seen = uncaught()
+        self.has_concluded = False  # its present owner, some item
+        self._newest_walk: Pass | None = None
 
     # -- loops ---------------------------------------------------------------------------------------------------
 
@@ -194,20 +197,14 @@ class Run:
             raise UsageError(f"keys({fate!r}): write 'done' or 'dead'")
         return self.store.keys(self.name, fate)
 
-    def dead(self) -> list[Outcome[Any, Any]]:
-        """Return the dead letters, oldest first: each with its key and the error that ended it."""
-        return [Outcome.of_dead(key, value) for key, value in self._dead_values()]
-
-    def _dead_values(self) -> Iterator[tuple[str, Any]]:
-        keys = list(self.store.keys(self.name, "dead"))
-        for begin in range(0, len(keys), _CHUNK):
-            chunk = keys[begin : begin + _CHUNK]
-            yield from zip(chunk, self.store.values(self.name, chunk), strict=True)
+    def dead(self) -> list[DeadLetter]:
+        """Return the dead letters, oldest first: each an `Outcome` with its error, its tries, and when it was."""
+        return dead_letters(self.store, self.name)
 
     def retry(self, keys: Iterable[Any] | None = None) -> int:
         """Let dead letters be worked on again, from their first try; return how many. Without keys, all of them."""
         chosen = None if keys is None else [own_key(key) for key in keys]
-        return self._supersede("retried", chosen, "dead")
+        return supersede(self, "retried", chosen, "dead")
 
     def forget(self, keys: Iterable[Any] | None = None) -> int:
         """Take the conclusions of these keys back, so that they are worked on again; return how many. Without keys,
@@ -216,31 +213,33 @@ class Run:
         The old entries stay in the journal.
         """
         chosen = None if keys is None else [own_key(key) for key in keys]
-        return self._supersede("forgotten", chosen, "done", "dead")
-
-    def _supersede(self, kind: str, chosen: list[str] | None, *fates: str) -> int:
-        self.refuse_pending("a change of what is done")
-        owner = self.own()
-        if chosen is None:
-            chosen = [key for fate in fates for key in self.store.keys(self.name, fate)]
-        count = 0
-        for begin in range(0, len(chosen), _CHUNK):
-            chunk = list(dict.fromkeys(chosen[begin : begin + _CHUNK]))
-            hits = [
-                key
-                for key, mark in zip(chunk, owner.marks(chunk), strict=True)
-                if mark < 0 or (mark and "done" in fates)
-            ]
-            if hits:
-                owner.commit([Draft(kind, key) for key in hits])
-            count += len(hits)
-        return count
+        return supersede(self, "forgotten", chosen, "done", "dead")
 
     def report(self) -> Report:
         """Return the run's accounts, recomputed from the store; complete once a loop has met all its input."""
         if self.current_walk is not None:
             return self.current_walk.accounts(ended=False)
         return report_of(self.store, self.name)
+
+    def plan(
+        self,
+        items: Iterable[T],
+        function: Callable[..., Any] | None = None,
+        *,
+        key: Callable[[T], Any] | str | None = None,
+        parameters: Any = None,
+    ) -> Plan:
+        """Return what a loop over ``items`` would do, and what has changed in its function; only look."""
+        self._journal.check()
+        return plan(self.store, self.name, items, key, function, parameters)
+
+    def spent(self) -> dict[str, float]:
+        """Return what the run's attempts have charged in all, by the name of what is spent."""
+        return spent_of(self.store, self.name)
+
+    def uncertain(self) -> list[Uncertain]:
+        """Return the attempts that were cut off and may have been paid for without a charge, with their tokens."""
+        return uncertain(self.store, self.name)
 
     # -- the user's rows -----------------------------------------------------------------------------------------
 
@@ -288,49 +287,42 @@ class Run:
         if self._owner is None or (self.store.shared and shard not in (WHOLE, self._shard)):
             self._journal.check_program(self.name, self._program)
             before = self.store.latest(self.name, "owner")
-            self._refuse_moved(before)
+            refuse_moved(self.store, self.name, before)
             owner = self.store.own(self.name, self._program, shard)
-            self._refuse_moved_meanwhile(owner, 0 if before is None else before.epoch)
-            self._owner, self._shard = owner, shard
+            refuse_moved_meanwhile(self.store, owner, 0 if before is None else before.epoch)
+            self._owner, self._shard, self.has_concluded = owner, shard, False
             self._journal.tell_notes()
         return self._owner
 
-    def _refuse_moved(self, newest: Entry | None) -> None:
-        place = moved_to(newest)
-        if place is not None:
-            here = shlex.quote(self.store.url)
-            raise JournalMoved(
-                f"the run {self.name!r} of {self.store.url} was moved to {place}; go on there. If that journal is not"
-                f" there, the move was interrupted; finish it with: leftoff copy --move {here} {shlex.quote(place)}"
-            )
-
-    def _refuse_moved_meanwhile(self, owner: Owner, known: int) -> None:
-        """Give the run up if it was moved after the look: our own entry would let two journals go on."""
-        if owner.epoch == known + 1:
-            return
-        for entry in self.store.entries(self.name):
-            if entry.kind == "owner" and known < entry.epoch < owner.epoch and moved_to(entry):
-                owner.commit([Draft("owner", "", json.dumps(entry.value, ensure_ascii=False, separators=(",", ":")))])
-                owner.release()
-                self._refuse_moved(entry)
+    def own_anew(self) -> Owner:
+        """Take the run over from this process itself: what is written from now on bears another epoch."""
+        if self._owner is not None:
+            self._owner.release()
+            self._owner = None
+        return self.own(self._shard)
 
     @contextmanager
-    def walk(self, items: Any, options: Options) -> Iterator[Pass]:
+    def walk(self, items: Any, options: Options, function: Callable[..., Any] | None = None) -> Iterator[Pass]:
         """Begin a loop over ``items``: owned, guarded against signals, accounted for."""
+        version = version_of(function, options.parameters)
         self.settle_earlier()
         self.refuse_pending("a loop")  # before the run is owned: that is a commit too
-        shard = make_shard(options.shard)
-        owner = self.own(shard)
+        if version is not None:
+            refuse_change(self, version, options.on_change)
+        owner = self.own(make_shard(options.shard))
         if owner.connection is not None and getattr(items, "connection", None) is owner.connection:
             raise UsageError(
                 f"{self.label}: items read from run.connection never end while the loop commits through it; read"
                 " them with run.reader().execute(…)"
             )
-        self._options = options
-        hand = Hand(self.run_id)
         with StopGuard() as guard:
-            walk = self.current_walk = Pass(self.store, owner, items, options, guard, hand)
-            hold(hand)
+            change = None if version is None else bring_in(self, version, options.on_change)
+            owner = self.own(self._shard)  # which may be anew
+            walk = self.current_walk = self._newest_walk = Pass(self.store, owner, items, options, guard, self.run_id)
+            walk.pending_rows = self._journal.run_with_pending_rows
+            if change is not None:
+                walk.take_up(change)
+            hold(walk.hand)
             try:
                 yield walk
             except Stopped as stop:
@@ -339,7 +331,8 @@ class Run:
                     stop.told = True
                 raise
             finally:
-                let_go(hand)
+                let_go(walk.hand)
+                self.has_concluded = self.has_concluded or walk.done + walk.dead > 0
                 if self.current_walk is walk:
                     self.current_walk = None
                     self.drafts.clear()
@@ -349,12 +342,15 @@ class Run:
 
     def refuse_pending(self, what: str) -> None:
         """Raise `PendingRows` if an item of this journal has rows that this would commit apart from it."""
-        for run in self._journal.opened_runs():
-            if run.in_hand is not None and run._owner is not None and run._owner.pending():
-                raise PendingRows(
-                    f"{what} of run {self.name} was begun inside an item of run {run.name} that has written rows"
-                    " already; begin it before the first row is written"
-                )
+        if run := self._journal.run_with_pending_rows():
+            raise PendingRows(
+                f"{what} of run {self.name} was begun inside an item of run {run.name} that has written rows"
+                " already; begin it before the first row is written"
+            )
+
+    def has_pending_rows(self) -> bool:
+        """Return whether an item in hand has written rows that its commit is to take with it."""
+        return self.in_hand is not None and self._owner is not None and self._owner.pending()
 
     @property
     def in_item(self) -> bool:
@@ -371,24 +367,25 @@ class Run:
 
     def settle(self, error: BaseException | None) -> None:
         """Record what ended a loop with items in hand: an Exception is an error of theirs, all else gives them back."""
-        items, self.in_hand = self.in_hand, None
-        if not items or self._owner is None:
+        items, walk, self.in_hand = self.in_hand, self._newest_walk, None
+        if not items or self._owner is None or walk is None:
             return
         self._owner.abandon()  # a loop that somebody still holds has rows that belong to no entry of these
         if isinstance(error, Exception) and not isinstance(
             error, JournalError
         ):  # an error of the journal is not theirs
-            fault = fault_of(error, self._options.retry_on)
+            fault = fault_of(error, walk.options.retry_on)
             if len(items) > 1:
                 fault = fault._replace(again=True)  # a batch: which of them it was is seen when they come one by one
-            attempts = self._options.attempts
+            attempts = walk.options.attempts
             drafts = [failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()]
-            fates = Fates(self.name, self._options.on_fate)
-            numbers = fates.attempts(drafts, items)
-            self._owner.commit(drafts)
-            fates.tell(drafts, numbers)
+            self._owner.commit([*walk.take_beside(), *drafts])
+            self.has_concluded = True
+            walk.fates.tell(drafts, {})
         else:
-            self._owner.commit([released(key, tries) for key, tries in items.items()])
+            cut_off = walk.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []
+            drafts = [released(key, tries) for key, tries in items.items()]
+            self._owner.commit([*walk.take_beside(), *cut_off, *drafts])
 
     def settle_earlier(self) -> None:
         """Settle what an earlier loop left: an exception that nobody caught since then was its end."""

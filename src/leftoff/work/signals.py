@@ -81,8 +81,13 @@ class StopGuard:
 
     def look(self, *, over: bool = False) -> None:
         """Ask for a stop where an item that began now would probably run into the deadline, or where time is over."""
-        if self.asked is None and self.deadline is not None and (over or self.deadline.is_near()):
-            self.asked, self.cause = CODES[signal.SIGTERM], self.deadline.reason
+        if self.deadline is not None and (over or self.deadline.is_near()):
+            self.ask(self.deadline.reason)
+
+    def ask(self, cause: str) -> None:
+        """Ask for a stop at the loop's next boundary, resumable, for another cause than a signal."""
+        if self.asked is None:
+            self.asked, self.cause = CODES[signal.SIGTERM], cause
 
     def sleep(self, seconds: float) -> None:
         """Wait this long with nothing in hand, so that a signal ends it at once; never less."""
