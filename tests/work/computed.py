@@ -156,3 +156,9 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+
+def charge(item: int) -> int:
+    """Cost a quarter."""
+    leftoff.current().charge(usd=0.25)
+    return item

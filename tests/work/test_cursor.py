@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import leftoff
 from leftoff.errors import UnusableValue, UsageError
 from tests.contract.stores import Lives, everywhere
 
@@ -95,3 +96,46 @@ def test_none_is_no_position(place):
             cursor.advance(None)
         with pytest.raises(UnusableValue, match="cursor page"):
             cursor.advance(object())
+
+
+@everywhere
+def test_where_an_attempt_that_failed_moved_a_cursor_no_other_takes_it(place):
+    """Neither the next try of the item nor the next item records a position that only a failed attempt moved to."""
+    lives = Lives(place)
+    with lives.open() as journal:
+        run = journal.run("r")
+        cursor, tried = run.cursor("page", start=0), []
+
+        def body(n: int) -> None:
+            tried.append(n)
+            if tried in ([1], [1, 1, 2]):
+                cursor.advance(n)
+                raise ValueError(n)
+
+        outcomes = list(run.map(body, [1, 2, 3], attempts=2, progress=False))
+        assert ([outcome.error for outcome in outcomes], tried) == ([None] * 3, [1, 1, 2, 2, 3])
+        assert cursor.value == 0
+
+
+@pytest.mark.parametrize("workers", [None, 3])
+def test_a_cursor_that_write_moves_moves_with_the_item(workers):
+    """In the owner's thread `write=` may move a cursor: it is part of the item's commit, or of none."""
+    with leftoff.open("run.db") as journal:
+        run = journal.run("r")
+        run.connection.execute("CREATE TABLE t (n)")
+        cursor = run.cursor("page", start=-1)
+
+        def save(connection, outcome):
+            connection.execute("INSERT INTO t VALUES (?)", (outcome.value,))
+            cursor.advance(outcome.value)
+            assert cursor.value == outcome.value
+            if outcome.value == 4:
+                raise ValueError(outcome.value)
+
+        list(run.map(int, range(5), workers=workers, write=save, attempts=1, progress=False))
+        assert [key for key, _ in enumerate(run.connection.execute("SELECT n FROM t"))] == list(range(4))
+        assert cursor.value in ({3} if workers is None else range(4))
+        moves = {entry.value for entry in journal.entries() if entry.kind == "cursor"}
+        assert moves <= set(range(4))
+        assert 4 not in moves
+        assert journal.verify() == []

@@ -254,12 +254,12 @@ class InFlight:
         """Take in that the worker which had an item in hand died: if nobody ended it, the item is a suspect."""
         if not self.pool.renew():
             self.broken, self.fatal = True, self.fatal or broken(error)
+        self._note_cut_off(flight)
         if flight.late:
             return self._not_done(flight, self.pool.attempts.late())
         if ended_by_us:  # for the sake of another's timeout
             self.waiting[flight.key] = flight
             return released(flight.key, flight.tries)
-        self._note_cut_off(flight)
         if self.walk.guard.asked is not None:  # the signal went to the workers, too
             return released(flight.key, flight.tries)
         flight.tries = flight.tries.after_crash()
@@ -283,8 +283,9 @@ class InFlight:
         """Let the user write an outcome's rows; if that raises, none of them stay and the error is the item's."""
         if self.how.write is None:
             return None
-        connection = self.walk.owner.connection
+        connection, run = self.walk.owner.connection, self.run
         connection.execute("SAVEPOINT outcome")
+        run.in_hand = {outcome.key: FIRST}  # so that a cursor that is moved here moves with the item
         try:
             self.how.write(connection, outcome)
         except JournalError:
@@ -292,8 +293,12 @@ class InFlight:
         except Exception as error:  # noqa: BLE001  # whatever the user's code raises
             connection.execute("ROLLBACK TO outcome")
             connection.execute("RELEASE outcome")
+            run.drafts.clear()
             return error
+        finally:
+            run.in_hand = None
         connection.execute("RELEASE outcome")
+        self.walk.beside += run.take_drafts()
         return None
 
     # -- deliver and wait ----------------------------------------------------------------------------------------

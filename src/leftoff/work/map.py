@@ -91,6 +91,7 @@ def _work(run: Run, walk: Pass, how: How, attempts: Attempts, key: str, item: An
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's code raises
             owner.abandon()
+            run.drafts.clear()
             fault = _judged(run, attempts, error)
             tries = tries.after_error()
             draft, pause = failed(key, tries, fault, walk.options.attempts), fault.pause(tries.errors)

@@ -30,6 +30,7 @@ class LoopOptions(TypedDict, total=False):
     progress: bool
     on_fate: OnFate | None
     stop_after: Span | None
+    grace: Span | None
     budget: Mapping[str, float] | None
     on_change: OnChange
     parameters: Any
@@ -49,6 +50,7 @@ class Options:
     progress: bool = True
     on_fate: OnFate | None = None
     stop_after: Span | None = None
+    grace: Span | None = None
     budget: Mapping[str, float] | None = None
     on_change: OnChange = "warn"
     parameters: Any = None
@@ -69,8 +71,9 @@ class Options:
         if self.on_fate is not None and not callable(self.on_fate):
             raise UsageError(f"on_fate={self.on_fate!r}: give a function of a fate, a key, an attempt and a failure")
         make_shard(self.shard)
-        if self.stop_after is not None:
-            seconds_of(self.stop_after, "stop_after")
+        for name in ("stop_after", "grace"):
+            if getattr(self, name) is not None:
+                seconds_of(getattr(self, name), name)
 
 
 def takes_options(loop: F) -> F:

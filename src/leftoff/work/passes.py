@@ -22,7 +22,7 @@ from leftoff.journal.store import Mark, Owner, Store
 from leftoff.work.attempt import Fault
 from leftoff.work.budget import Amounts, Budget, name_uncertain
 from leftoff.work.current import Hand
-from leftoff.work.deadline import make_deadline
+from leftoff.work.deadline import make_deadline, seconds_of
 from leftoff.work.fates import LOGGER, Fates
 from leftoff.work.keys import is_at_hand, key_function
 from leftoff.work.options import Options
@@ -66,6 +66,7 @@ class Pass:
         self.fates = Fates(name, options.on_fate)
         self.budget = Budget(store, name, run_id, options.budget, _share_name(options))
         guard.deadline = make_deadline(options.stop_after)
+        guard.grace = None if options.grace is None else seconds_of(options.grace, "grace")
         self.versions = versions_of(store, name)
         self.version: str | None = None
         """By which version of the function this pass makes its results."""

@@ -3,6 +3,7 @@
 What a signal does while a guard is entered in the main thread:
 
     something in hand, first signal     say "finishing ITEM; again to stop now"; the loop stops at its boundary
+    SIGTERM, and a time of grace        the same, and it comes again when that time is nearly over
     nothing in hand, first signal       raise at once
     second signal                       raise at once
     nothing in hand, an async loop      wake the loop, which raises: what is raised here would tear its event loop
@@ -16,6 +17,7 @@ and SIGTERM in a notebook kernel, which never exits.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -31,6 +33,7 @@ from leftoff.work.deadline import Deadline
 CODES = {int(signal.SIGINT): 130, int(signal.SIGTERM): 75}  # what the process exits with
 CAUSES = {130: "Ctrl-C", 75: "SIGTERM"}
 LONGEST_TEXT = 200  # characters of an item's text
+_PART_OF_GRACE = 0.9
 SLICE = 1.0  # seconds: a signal that another thread received is seen at least this often
 
 Handler = Callable[[int, FrameType | None], Any] | int
@@ -51,7 +54,7 @@ class StopGuard:
     the last item is not lost.
     """
 
-    __slots__ = ("asked", "cause", "deadline", "hand", "urgent", "wake")
+    __slots__ = ("asked", "cause", "deadline", "grace", "hand", "urgent", "wake")
 
     def __init__(self) -> None:
         self.hand: str | None = None
@@ -60,6 +63,7 @@ class StopGuard:
         self.wake: Callable[[], None] | None = None
         self.deadline: Deadline | None = None
         self.cause: str | None = None  # of a stop that no signal asked for
+        self.grace: float | None = None  # seconds between a SIGTERM and what cannot be caught
 
     def __enter__(self) -> StopGuard:
         if threading.current_thread() is threading.main_thread():
@@ -170,6 +174,8 @@ class _Handlers:
         wakes = [guard.wake for guard in self.guards if guard.wake is not None]
         if changing or _is_committing(frame):
             first, self.pending = self.pending is None, code  # raised by the loop, at its next boundary
+            if first:
+                self.remind(number)
             for guard in self.guards:
                 guard.urgent = not first
             if first and hand is not None and not changing:
@@ -179,10 +185,23 @@ class _Handlers:
             self.pending = None
             raise _stop(code)
         self.pending = code
+        self.remind(number)
         if hand is not None:
             _say(hand)
         for wake in wakes:
             wake()
+
+    def remind(self, number: int) -> None:
+        """Let a SIGTERM come again when the time of grace is nearly over: better an item given back than a crash."""
+        spans = [guard.grace for guard in self.guards if guard.grace is not None]
+        if spans and number == signal.SIGTERM:
+            # Not threading.Thread: what was interrupted may hold the locks that its start needs.
+            _thread.start_new_thread(self.ask_again, (number, min(spans) * _PART_OF_GRACE))
+
+    def ask_again(self, number: int, seconds: float) -> None:
+        time.sleep(seconds)
+        if self.pending is not None and self.guards:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
         found = self.before.get(number, signal.SIG_DFL)
