@@ -246,7 +246,8 @@ class Pass:
         return shlex.join(["leftoff", verb, self._store.url, "--run", self.owner.run])
 
     def close(self) -> None:
-        """Take the bar down."""
+        """Take the bar down, and let go of the input: nobody else may hold it."""
+        self.items, self._met = (), bytearray()
         self.progress.close(self.done, self.resumed, self.dead)
 
 
