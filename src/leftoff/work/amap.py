@@ -30,7 +30,7 @@ async def amap_items(run: Run, items: Any, options: Options, how: How) -> AsyncG
     """Yield the outcomes."""
     with run.walk(items, options, how.function) as walk:
         how.check(walk.owner.connection, run.store.url)
-        attempts = Attempts(how.function, run.run_id, options.retry_on, how.timeout)
+        attempts = Attempts(how.function, run.name, run.run_id, options.retry_on, how.timeout)
         async with aclosing(InTasks(run, walk, how, attempts).outcomes_async()) as outcomes:
             async for outcome in outcomes:
                 yield outcome

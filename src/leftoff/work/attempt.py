@@ -57,6 +57,7 @@ class Attempts(NamedTuple):
     """
 
     function: Callable[[Any], Any]
+    run: str
     run_id: str
     retry_on: RetryOn = Exception
     timeout: float | None = None

@@ -32,6 +32,15 @@ class Current(NamedTuple):
         hand.charge(self.key, self.attempt, amounts)
 
 
+class Inside:
+    """Be what was begun inside one attempt at an item: loops by their call sites, and runs that were taken over."""
+
+    def __init__(self, key: str | None, attempt: int) -> None:
+        self.key, self.attempt = key, attempt
+        self.entered: dict[Any, Any] = {}
+        self.owned: list[Callable[[], None]] = []
+
+
 Charge = Callable[[str, int, Mapping[str, float]], object]
 """What becomes of a charge of an item's attempt: called with its key, its number and the amounts."""
 
@@ -39,14 +48,24 @@ Charge = Callable[[str, int, Mapping[str, float]], object]
 class Hand:
     """Hold what one loop has in hand in one thread or task; ``key`` is None between items."""
 
-    __slots__ = ("attempt", "charge", "key", "outer", "run_id")
+    __slots__ = ("_inside", "attempt", "charge", "key", "outer", "run", "run_id")
 
-    def __init__(self, run_id: str, charge: Charge) -> None:
+    def __init__(self, run: str, run_id: str, charge: Charge) -> None:
+        self.run = run
         self.run_id = run_id
+        self._inside = Inside(None, 0)
         self.charge = charge
         self.key: str | None = None
         self.attempt = 1
         self.outer: Hand | None = None
+
+    def inside(self) -> Inside:
+        """Return what was begun inside this attempt at the item in hand; what an earlier one began is given up."""
+        if (self._inside.key, self._inside.attempt) != (self.key, self.attempt):
+            for give_up in self._inside.owned:
+                give_up()
+            self._inside = Inside(self.key, self.attempt)
+        return self._inside
 
 
 _hand: ContextVar[Hand | None] = ContextVar("leftoff.hand", default=None)  # each thread and each task has its own
@@ -71,6 +90,14 @@ def let_go(hand: Hand) -> None:
         inner.outer = hand.outer
 
 
+def outer_item() -> Hand | None:
+    """Return the hand that has an item of a loop around in this thread or task, None outside of all items."""
+    hand = _hand.get()
+    while hand is not None and hand.key is None:
+        hand = hand.outer
+    return hand
+
+
 def current() -> Current:
     """Return the key, attempt and token of the item in hand in this thread or task.
 
@@ -81,9 +108,7 @@ def current() -> Current:
 
 
 def _in_hand() -> Hand:
-    hand = _hand.get()
-    while hand is not None and hand.key is None:
-        hand = hand.outer
+    hand = outer_item()
     if hand is None:
         raise UsageError(
             "no item is in hand here; call leftoff.current() inside the body of a loop or the function of a map"

@@ -138,7 +138,7 @@ def _attempt(attempts: Attempts, key: str, item: Any, number: int) -> Brought:
     if threading.current_thread() is threading.main_thread():
         _depend_on_owner()  # the process may be older than this loop
     charges: list[Mapping[str, float]] = []
-    hand = Hand(attempts.run_id, lambda _key, _attempt, amounts: charges.append(amounts))
+    hand = Hand(attempts.run, attempts.run_id, lambda _key, _attempt, amounts: charges.append(amounts))
     hand.key, hand.attempt = key, number
     hold(hand)
     try:

@@ -16,6 +16,7 @@ from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.memory import MemoryStore
 from leftoff.journal.store import Damage, Durability, Store
+from leftoff.work.naming import LONGEST
 from leftoff.work.passes import uncaught
 from leftoff.work.run import Run
 
@@ -126,8 +127,8 @@ class Journal:
     def run(self, name: str, *, program: str | None = None) -> Run:
         """Return the run called ``name``. Only opens: it is created and owned by its first loop or step."""
         self.check()
-        if not name or len(name) > 200 or "\0" in name or not name.isprintable():
-            raise UsageError(f"run({name!r}): a run's name is 1 to 200 printable characters")
+        if not name or len(name) > LONGEST or "\0" in name or not name.isprintable():
+            raise UsageError(f"run({name!r}): a run's name is 1 to {LONGEST} printable characters")
         run = self._runs.get(name)
         if run is None:
             run = self._runs[name] = Run(self, name, program)

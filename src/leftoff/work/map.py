@@ -31,7 +31,7 @@ def map_items(run: Run, items: Iterable[T], options: Options, how: How) -> Gener
     """Yield the outcomes."""
     with run.walk(items, options, how.function) as walk:
         how.check(walk.owner.connection, run.store.url)
-        attempts = Attempts(how.function, run.run_id, options.retry_on, how.timeout)
+        attempts = Attempts(how.function, run.name, run.run_id, options.retry_on, how.timeout)
         if how.executor is not None:
             yield from InFlight(run, walk, how, InExecutor(attempts, how.executor, how.workers)).outcomes()
         elif how.workers not in (None, 1) or (how.timeout is not None and not has_alarm()):

@@ -47,7 +47,7 @@ class Pass:
         self.owner = owner
         self.options = options
         self.guard = guard
-        self.hand = Hand(run_id, self.charge)
+        self.hand = Hand(owner.run, run_id, self.charge)
         self.thread = threading.get_ident()
         self.name = name = owner.run
         self.key_of = key_function(options.key)

@@ -100,7 +100,7 @@ class Threads(Pool):
         self._work.put((key, item, number))
 
     def _serve(self) -> None:
-        hand = Hand(self.attempts.run_id, self.charge)
+        hand = Hand(self.attempts.run, self.attempts.run_id, self.charge)
         hold(hand)
         while (work := self._work.get()) is not None:
             key, item, hand.attempt = work

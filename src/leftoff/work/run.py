@@ -17,7 +17,7 @@ from leftoff.work.attempt import fault_of
 from leftoff.work.batches import batches
 from leftoff.work.budget import Uncertain, spent_of, uncertain
 from leftoff.work.change import bring_in, refuse_change
-from leftoff.work.current import hold, let_go
+from leftoff.work.current import hold, let_go, outer_item
 from leftoff.work.deciding import dead_letters, supersede
 from leftoff.work.each import Loop, each
 from leftoff.work.executors import ExecutorOrFactory
@@ -292,14 +292,20 @@ class Run:
             refuse_moved_meanwhile(self.store, owner, 0 if before is None else before.epoch)
             self._owner, self._shard, self.has_concluded = owner, shard, False
             self._journal.tell_notes()
+            if (outer := outer_item()) is not None:
+                outer.inside().owned.append(self.give_up)  # or a loop over thousands would hold as many runs
         return self._owner
 
     def own_anew(self) -> Owner:
         """Take the run over from this process itself: what is written from now on bears another epoch."""
-        if self._owner is not None:
+        self.give_up()
+        return self.own(self._shard)
+
+    def give_up(self) -> None:
+        """Let others take the run over, unless a loop of it goes on or has left an item in hand."""
+        if self._owner is not None and self.current_walk is None and self.in_hand is None:
             self._owner.release()
             self._owner = None
-        return self.own(self._shard)
 
     @contextmanager
     def walk(self, items: Any, options: Options, function: Callable[..., Any] | None = None) -> Iterator[Pass]:

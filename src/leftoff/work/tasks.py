@@ -45,7 +45,7 @@ class Tasks(Pool):
         task.add_done_callback(partial(self._finished, key))
 
     async def _attempt(self, key: str, item: Any, number: int) -> Brought | None:
-        hand = Hand(self.attempts.run_id, self.charge)
+        hand = Hand(self.attempts.run, self.attempts.run_id, self.charge)
         hand.key, hand.attempt = key, number
         hold(hand)  # the task's alone, and gone with it
         try:
