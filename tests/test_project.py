@@ -30,10 +30,18 @@ THIRD_PARTY = {
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """Return the first part of every absolute import, the lazy ones inside functions included."""
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    """Return the first part of every absolute import, the lazy ones inside functions included, those for type checkers
+    not.
+    """
+    unseen = {node for each in ast.walk(tree) if _is_for_types(each) for node in ast.walk(each)}
+    nodes = [node for node in ast.walk(tree) if node not in unseen]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     return {name.partition(".")[0] for name in names}
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def foreign(path: str, source: str) -> set[str]:
@@ -59,6 +67,7 @@ def test_each_room_imports_only_what_it_may() -> None:
         ("work/each.py", "from tqdm.auto import tqdm", {"tqdm"}),
         ("work/progress.py", "from tqdm.auto import tqdm", set()),
         ("cli/papers.py", "import click, httpx", {"httpx"}),
+        ("work/run.py", "if TYPE_CHECKING:\n    import typing_extensions\nimport typing", set()),
         ("papers/fetch.py", "import httpx, json\nfrom . import parse\nfrom leftoff.work import retry", set()),
     ],
 )

@@ -327,8 +327,8 @@ _ITEMS = (
         (EACH + "test_an_item_is_done_when_the_body_comes_back_for_the_next[run.jsonl]",),
     ),
     Bug(
-        "an outcome is yielded before it is durable", "work/threads.py",
-        "            self.walk.conclude(_interleave(drafts, begun))",
+        "an outcome is yielded before it is durable", "work/in_flight.py",
+        "            self.walk.conclude(interleave(drafts, begun))",
         "            self.walk.conclude(begun)\n            self.late = drafts",
         (PASSES + "test_a_done_that_the_store_dropped_is_missing[threads-memory:]",),
     ),
@@ -436,4 +436,57 @@ _REPAIRS = (
     ),
 )  # fmt: skip
 
-BUGS: Final = (*_SYNCS, *_DATABASE, *_SUMS, *_OWNERS, *_ITEMS, *_REPAIRS)
+_LOOPS: Final = (
+    Bug(
+        "a docstring is part of the meaning", "work/fingerprint.py",
+        " for each in node if not _is_docstring(each))", " for each in node)",
+        ("work/test_fingerprint.py::test_two_functions_that_differ_in_form_alone_are_equal",),
+    ),
+    Bug(
+        "a redo forgets what this version did", "work/change.py",
+        "if id_ not in (None, version.id)]", "if id_ is not None]",
+        ("work/test_versions.py::test_what_another_version_did_is_redone[run.jsonl]",),
+    ),
+    Bug(
+        "a run whose function changed keeps its epoch", "work/change.py",
+        "run.own_anew() if run.has_concluded else run.own()", "run.own()",
+        ("work/test_versions.py::test_a_function_changed_in_one_process_is_told_apart[run.jsonl]",),
+    ),
+    Bug(
+        "a position that a failed attempt moved to is recorded by the next item", "work/map.py",
+        "            run.drafts.clear()\n", "",
+        ("work/test_cursor.py::test_where_an_attempt_that_failed_moved_a_cursor_no_other_takes_it[run.jsonl]",),
+    ),
+    Bug(
+        "an inner loop has the name of every item's", "work/naming.py",
+        '        run = f"{outer.run}[{outer.key}]"', '        run = f"{outer.run}[]"',
+        ("work/test_inner.py::test_an_inner_loop_without_a_name_is_its_items[run.jsonl]",),
+    ),
+    Bug(
+        "what is begun inside an item is never given up", "work/run.py",
+        "                outer.inside().owned.append(self.give_up)", "                outer.inside()",
+        ("work/test_inner.py::test_thousands_of_inner_runs_need_no_more_files_than_one[loops]",),
+    ),
+    Bug(
+        "a budget is spent one item too late", "work/budget.py",
+        "        return any(self.spent.get(name, 0) >= limit", "        return any(self.spent.get(name, 0) > limit",
+        ("work/test_budget.py::test_a_tenth_ten_times_is_one",),
+    ),
+    Bug(
+        "what a failed attempt was charged is forgotten", "work/budget.py",
+        '        self.spent = _spent_by(store.latest(run, "charged", share))', "        self.spent = {}",
+        ("work/test_budget.py::test_a_run_stops_when_its_budget_is_spent[each-run.jsonl]",),
+    ),
+    Bug(
+        "what a second Ctrl-C cut off is not named", "work/run.py",
+        "walk.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []", "[]",
+        ("work/test_budget.py::test_what_a_second_signal_cuts_off_is_uncertain",),
+    ),
+    Bug(
+        "SIGTERM does not come again", "work/signals.py",
+        "            _thread.start_new_thread(self.ask_again", "            (lambda *_: None)(self.ask_again",
+        ("work/test_grace.py::test_ctrl_c_has_time[15]",),
+    ),
+)  # fmt: skip
+
+BUGS: Final = (*_SYNCS, *_DATABASE, *_SUMS, *_OWNERS, *_ITEMS, *_REPAIRS, *_LOOPS)

@@ -70,7 +70,7 @@ for length in leftoff.map(
     assert_type(length.value, int | None)
 with ProcessPoolExecutor(2) as pool:
     leftoff.map(len, ["a"], executor=pool, retry_on=lambda error: "429" in str(error))
-leftoff.each(["a"], on_fate=print, stop_after="2h30m")
+leftoff.each(["a"], on_fate=print, stop_after="2h30m", grace=25, budget={"usd": 20}, on_change="redo", parameters=[1])
 
 
 def tell(fate: str, key: str, attempt: int, failure: leftoff.Failure | None) -> None:
@@ -137,6 +137,11 @@ with leftoff.open("papers.db", durability="power") as journal:
         assert_type((letter.errors, letter.crashes, letter.version), tuple[int, int, str | None])
     assert_type(run.retry(["a", 1, Path("x")]), int)
     assert_type(run.forget(), int)
+    plan = run.plan(["a"], fetch, key=str, parameters={"n": 1})
+    assert_type(plan.new, list[str])
+    assert_type((plan.work, plan.changed, plan.seconds_left), tuple[int, list[str] | None, float | None])
+    assert_type(run.spent(), dict[str, float])
+    assert_type([(each.key, each.attempt, each.token) for each in run.uncertain()], list[tuple[str, int, str]])
     report = run.report()
     assert_type(report, leftoff.Report)
     assert_type(report.total, int)
@@ -150,6 +155,7 @@ with leftoff.open("papers.db", durability="power") as journal:
 
 # the item in hand, and the user's own files
 current = leftoff.current()
+current.charge(usd=0.03, tokens=100)
 assert_type(current, leftoff.Current)
 assert_type(current.key, str)
 assert_type(current.attempt, int)

@@ -195,6 +195,32 @@ def test_whatever_can_be_called_has_a_version() -> None:
     assert version_of(functools.partial(twice, times=object())) is not None
 
 
+def test_two_functions_that_differ_in_form_alone_are_equal() -> None:
+    """Their sums are the same; those of two that differ in a word are not."""
+
+    def one() -> Any:
+        def fetch(item: str) -> str:
+            """Fetch."""
+            return item  # one
+
+        return fetch
+
+    def two() -> Any:
+        def fetch(item: str) -> str:
+            return item
+
+        return fetch
+
+    def three() -> Any:
+        def fetch(item: str) -> str:
+            return item + item
+
+        return fetch
+
+    sums = [list(version.parts.values()) for make in (one, two, three) if (version := version_of(make()))]
+    assert sums[0] == sums[1] != sums[2]
+
+
 def test_what_has_no_source_has_no_version() -> None:
     """What is built in, or was typed at a prompt, has none, whatever parameters are declared with it."""
     typed: dict[str, Any] = {}

@@ -49,10 +49,6 @@ REFUSED = {
         for x in leftoff.each([1], PLACE): pass
         for x in leftoff.each([2], PLACE): print("worked")
         """,
-    "a second call site inside the first": """
-        for x in leftoff.each([1], PLACE):
-            for y in leftoff.each([2], PLACE): print("worked")
-        """,
     "the same loop entered twice": """
         for n in range(2):
             for x in leftoff.each([n], PLACE): print("worked" if n else "")

@@ -85,8 +85,10 @@ class Run:
         such as "3/s", over all processes of the machine; progress: show a bar; on_fate: called with "done", "failed" or
         "dead", the key, the number of the attempt and its `Failure` or None, once that is committed; stop_after:
         seconds, or such as "2h30m", after which nothing is begun any more, nor what would probably not end before;
-        duplicates: "skip" or "refuse" a key met twice (default: skip items that are their own key); shard: ``(number,
-        total)``, this share of the keys alone: several processes divide an input, each with a file of ``progress/``.
+        grace: between a SIGTERM and the kill, in which what is in hand may end; budget: what the run may spend, such as
+        ``{"usd": 20}``, see `Current.charge`; on_change: "warn", "refuse" or "redo" where the function's meaning has
+        changed, or ``parameters``, any JSON that results depend on; duplicates: "skip" or "refuse" a key met twice
+        (default: skip items that are their own key); shard: ``(number, total)``, this share of the keys alone.
 
         Raises UsageError and JournalError as `leftoff.errors` draws them, `IncompleteRun` if the accounts do not
         match at the end, and `Stopped` after Ctrl-C or SIGTERM.
@@ -203,8 +205,7 @@ class Run:
 
     def retry(self, keys: Iterable[Any] | None = None) -> int:
         """Let dead letters be worked on again, from their first try; return how many. Without keys, all of them."""
-        chosen = None if keys is None else [own_key(key) for key in keys]
-        return supersede(self, "retried", chosen, "dead")
+        return supersede(self, "retried", None if keys is None else [own_key(key) for key in keys], "dead")
 
     def forget(self, keys: Iterable[Any] | None = None) -> int:
         """Take the conclusions of these keys back, so that they are worked on again; return how many. Without keys,
