@@ -230,6 +230,12 @@ def test_what_has_no_source_has_no_version() -> None:
         assert version_of(function, {"model": "a"}) is None
 
 
+def test_our_own_functions_count_for_nothing() -> None:
+    """What an application of this package does is declared in its parameters, and outlives its upgrades."""
+    assert version_of(changed_parts) is None
+    assert version_of(changed_parts, ["cp", "{}"]) == version_of(None, ["cp", "{}"])
+
+
 def test_a_cell_that_is_not_filled_yet_stands_for_nothing() -> None:
     """A function may refer to what its surroundings have not made yet."""
 

@@ -40,14 +40,22 @@ class Version(NamedTuple):
 def version_of(function: Callable[..., Any] | None, parameters: Any = None) -> Version | None:
     """Return the version of a function with its declared parameters; None where there is nothing to tell it by.
 
-    parameters: any JSON. A function whose source cannot be had (built in, typed at a prompt) has none.
+    parameters: any JSON. A function whose source cannot be had (built in, typed at a prompt) has none. One of our own
+    counts for nothing: a release changes it, and an application declares what it does in its parameters.
     """
+    if _is_our_own(function):
+        function = None
     parts = {} if function is None else _Parts(function).sums
     if parameters is not None:
         parts[_PARAMETERS] = _sum(_parameters_text(parameters))
     if not parts or (function is not None and parts.keys() == {_PARAMETERS}):
         return None
     return Version(_sum(json.dumps(sorted(parts.items())), 12), parts)
+
+
+def _is_our_own(function: Any) -> bool:
+    module = getattr(function, "__module__", None) or ""
+    return bool(module.partition(".")[0] == __name__.partition(".")[0])
 
 
 def _parameters_text(parameters: Any) -> str:
