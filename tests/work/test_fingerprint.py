@@ -138,6 +138,15 @@ def test_a_change_of_meaning_is_named(package: Path, file: str, old: str, new: s
     assert changed_parts(before.parts, after.parts) == changed
 
 
+def test_a_function_that_moves_is_the_same(package: Path) -> None:
+    """Where a function stands has no meaning: in another file of the package it is what it was."""
+    before = shown(package)
+    (package / "more.py").write_text("def strip(text):\n    return text[1:]\n")
+    edit(package / "parsing.py", "def strip(text):\n    return text[1:]\n", "from package.more import strip\n")
+    after = shown(package)
+    assert (after.id, "more.strip" in after.parts) == (before.id, True)
+
+
 def test_a_script_is_one_with_what_lies_beside_it(package: Path) -> None:
     """A script's modules are part of it, and it is the same imported or run, but what is installed is not part."""
     script = package.parent / "script.py"

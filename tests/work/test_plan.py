@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,23 @@ def test_what_has_changed_is_named() -> None:
         assert run.plan("a", fetch, parameters={"n": 1}).changed == []
         assert run.plan("a", fetch, parameters={"n": 2}).changed == ["parameters"]
         assert run.plan("a", other, parameters={"n": 1}).changed == ["test_plan.fetch", "test_plan.other"]
+
+
+def test_a_function_that_moved_has_not_changed() -> None:
+    """Whatever its file and its surroundings are called, it means what it meant."""
+
+    def make(where: str) -> Any:
+        names: dict[str, Any] = {"__name__": where}
+        file = Path(f"{where}.py")
+        file.write_text("def count(item):\n    return len(item)\n")
+        exec(compile(file.read_text(), str(file.resolve()), "exec"), names)  # as an import does
+        return names["count"]
+
+    with leftoff.open("run.jsonl") as journal:
+        run = journal.run("r")
+        list(run.map(make("one"), ["a"], progress=False, on_change="refuse"))
+        assert run.plan("ab", make("two")).changed == []
+        list(run.map(make("two"), ["a", "b"], progress=False, on_change="refuse"))
 
 
 def test_keys_are_made_as_a_loop_makes_them() -> None:

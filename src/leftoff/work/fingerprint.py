@@ -50,7 +50,7 @@ def version_of(function: Callable[..., Any] | None, parameters: Any = None) -> V
         parts[_PARAMETERS] = _sum(_parameters_text(parameters))
     if not parts or (function is not None and parts.keys() == {_PARAMETERS}):
         return None
-    return Version(_sum(json.dumps(sorted(parts.items())), 12), parts)
+    return Version(_sum(json.dumps(sorted(parts.values())), 12), parts)  # what moves to another file is the same
 
 
 def _is_our_own(function: Any) -> bool:

@@ -36,7 +36,7 @@ class Versions:
         """Return the names of the parts that another version changes; None where one of the two is not known."""
         if version is None or self.newest is None:
             return None
-        return changed_parts(self.newest.parts, version.parts)
+        return changed_parts(self.newest.parts, version.parts) if version.id != self.newest.id else []
 
     def has_others(self, version: Version) -> bool:
         """Return whether results may be there that another version made."""
