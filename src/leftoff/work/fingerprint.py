@@ -16,7 +16,7 @@ import linecache
 import sys
 import sysconfig
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,7 @@ _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _UNSAID: Final = frozenset({"ctx", "type_comment", "kind"})  # of no meaning, or not the same in every Python
 _FOREIGN: Final = ("site-packages", "dist-packages")
 _PARAMETERS: Final = "parameters"
+_LAMBDA: Final = "<lambda>"
 _HEAP_TYPE: Final = 1 << 9  # a flag of types that Python code defined
 
 
@@ -104,12 +105,12 @@ class _Parts:
         if not self._is_ours(thing.__module__, Path(file)):
             return
         names = _names_of(thing)
-        nodes = _nodes_of(thing, file, names)
-        if nodes:
-            self.sums[_name_of(thing, file)] = _sum("".join(map(_text, nodes)))
-        for node in nodes:
-            for reference in _references(node, names):
-                self._add(_defined(reference))
+        definitions = _found(thing, file, names)
+        if definitions:
+            self.sums[_name_of(thing, file)] = _sum("".join(each.text for each in definitions))
+        for definition in definitions:
+            for reference in definition.references:
+                self._add(_defined(_resolved(reference, names)))
 
     def _is_ours(self, module: str, file: Path) -> bool:
         """Return whether a definition belongs to the package of the function, or lies beside its script."""
@@ -174,38 +175,68 @@ def _is_filled(cell: types.CellType) -> bool:
     return True
 
 
-def _nodes_of(thing: types.FunctionType | type, file: str, names: dict[str, Any]) -> list[ast.AST]:
-    """Return the definition's nodes: several where lambdas share a line, none where there is no source."""
+def _found(thing: types.FunctionType | type, file: str, names: dict[str, Any]) -> list[_Definition]:
+    """Return where a thing is defined: several places where lambdas share a line, none where there is no source."""
     linecache.checkcache(file)
-    source = "".join(linecache.getlines(file, names))
+    definitions = _definitions("".join(linecache.getlines(file, names)))
+    line = thing.__code__.co_firstlineno if isinstance(thing, types.FunctionType) else 0
+    same_name = definitions.get(thing.__name__, [])
+    exact = [each for each in same_name if line in each.lines]
+    return exact if exact or thing.__name__ == _LAMBDA else same_name[-1:]
+
+
+@functools.lru_cache(maxsize=256)
+def _definitions(source: str) -> dict[str, list[_Definition]]:
+    """Return the definitions of a file by their names; none of a file that was edited since, and is not whole."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # it was edited since, and is not whole
-        return []
-    line = thing.__code__.co_firstlineno if isinstance(thing, types.FunctionType) else 0
-    if thing.__name__ == "<lambda>":
-        return [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == line]
-    found = [node for node in ast.walk(tree) if isinstance(node, _DEFINITIONS) and node.name == thing.__name__]
-    exact = [node for node in found if line in (node.lineno, *(each.lineno for each in node.decorator_list))]
-    return list(exact or found[-1:])
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[str, list[_Definition]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda):
+            found.setdefault(_LAMBDA, []).append(_Definition(node, (node.lineno,)))
+        elif isinstance(node, _DEFINITIONS):
+            lines = (node.lineno, *(each.lineno for each in node.decorator_list))
+            found.setdefault(node.name, []).append(_Definition(node, lines))
+    return found
 
 
-def _references(node: ast.AST, names: dict[str, Any]) -> Iterator[Any]:
-    """Yield what a definition refers to: by a name, or by attributes of modules."""
-    for part in ast.walk(node):
-        if isinstance(part, (ast.Name, ast.Attribute)):
-            found = _resolved(part, names)
-            if found is not None and not isinstance(found, types.ModuleType):
-                yield found
+class _Definition:
+    """Be one definition in a file: the lines it may be said to begin on, its text, and what it refers to."""
+
+    def __init__(self, node: ast.AST, lines: tuple[int, ...]) -> None:
+        self.lines = lines
+        self._node = node
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The definition, without what has no meaning."""
+        return _text(self._node)
+
+    @functools.cached_property
+    def references(self) -> list[tuple[str, ...]]:
+        """What it refers to, as a name and the attributes behind it."""
+        found = (_dotted(part) for part in ast.walk(self._node) if isinstance(part, (ast.Name, ast.Attribute)))
+        return list(dict.fromkeys(name for name in found if name))
 
 
-def _resolved(node: ast.AST, names: dict[str, Any]) -> Any:
+def _dotted(node: ast.AST) -> tuple[str, ...]:
     if isinstance(node, ast.Name):
-        return names.get(node.id)
-    if isinstance(node, ast.Attribute):
-        module = _resolved(node.value, names)
-        return vars(module).get(node.attr) if isinstance(module, types.ModuleType) else None
-    return None
+        return (node.id,)
+    if isinstance(node, ast.Attribute) and (before := _dotted(node.value)):
+        return (*before, node.attr)
+    return ()
+
+
+def _resolved(reference: tuple[str, ...], names: dict[str, Any]) -> Any:
+    """Return what a name, or the attributes of a module, stand for; None where that is not known."""
+    value = names.get(reference[0])
+    for attribute in reference[1:]:
+        if not isinstance(value, types.ModuleType):
+            return None
+        value = vars(value).get(attribute)
+    return None if isinstance(value, types.ModuleType) else value
 
 
 def _text(node: Any) -> str:
