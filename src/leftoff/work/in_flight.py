@@ -153,7 +153,7 @@ class InFlight:
                 if tries is FIRST or walk.may_start(key, tries):
                     self.numbers += 1
                     return Flight(key, item, self.numbers - 1, tries)
-                self._put(buried(self.run, key, item))
+                self._put(buried(self.run, walk, key, item))
         return None
 
     def _ask_early(self) -> None:

@@ -53,7 +53,7 @@ def _one_by_one(run: Run, walk: Pass, how: How, attempts: Attempts) -> Generator
             continue
         tries = walk.owner.open_items.get(key, FIRST)
         if tries is not FIRST and not walk.may_start(key, tries):
-            yield buried(run, key, item)
+            yield buried(run, walk, key, item)
             continue
         yield _work(run, walk, how, attempts, key, item, tries)
         if (now := time.time()) >= walk.progress.due:

@@ -80,9 +80,9 @@ def known(run: Run, walk: Pass, how: How, key: str, item: Any, mark: Mark) -> li
     return [Outcome(key, item, decode(entry.value, how.result_type), None, True, version)]
 
 
-def buried(run: Run, key: str, item: Any) -> Outcome[Any, Any]:
+def buried(run: Run, walk: Pass, key: str, item: Any) -> Outcome[Any, Any]:
     """Return the outcome of an item that has just become a dead letter without another try."""
-    return Outcome(key, item, None, failure_in(_conclusion(run, key)))
+    return Outcome(key, item, None, failure_in(_conclusion(run, key)), version=walk.version)
 
 
 def _conclusion(run: Run, key: str) -> Entry:
