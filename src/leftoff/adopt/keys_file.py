@@ -111,7 +111,7 @@ def _twice(path: str, read: Callable[[Iterator[Line]], Iterator[Found]], in_hand
 
 
 def _refuse_journal(path: str, file: IO[bytes]) -> None:
-    if file.readline(200).startswith(b'{"leftoff":"journal"'):
+    if file.readline(200).startswith(b'{"leftoff":"'):
         raise UsageError(f"{path} is a journal of leftoff itself; go on with it, or take it along with leftoff copy")
 
 
