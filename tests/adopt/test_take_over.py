@@ -13,7 +13,7 @@ from tests.adopt.conftest import done_entries
 from tests.contract.stores import FILES
 
 
-@pytest.fixture(params=[*FILES, "work/"])
+@pytest.fixture(params=[*FILES, "work/", "postgresql:///"])
 def place(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

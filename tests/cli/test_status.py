@@ -225,6 +225,7 @@ def shown(tmux: Tmux, wanted: Callable[[list[str]], bool]) -> list[str]:
 
 def test_a_terminal_is_redrawn_in_place(ingest: str, tmux: Tmux) -> None:
     """Nothing of an earlier look is left over, a smaller window is cut to, and what stood there before comes back."""
+    shown(tmux, lambda lines: lines[-1] == "$")  # what is typed before the shell is there would be shown twice
     tmux("send-keys", f"echo before; {' '.join(WATCH)} {ingest} --total 2000", "Enter")
     first = shown(tmux, lambda lines: "nothing was done" in "".join(lines))
     assert first[0].startswith(f"{ingest}: ")

@@ -28,7 +28,7 @@ FIELDS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=[*FILES, "work/"])
+@pytest.fixture(params=[*FILES, "work/", "postgresql:///"])
 def journal(request: pytest.FixtureRequest) -> Iterator[leftoff.Journal]:
     """Hold a journal of two runs: every kind of result and a dead letter, and keys that are hard to write."""
 

@@ -64,10 +64,10 @@ def status(
 def _watch(journal: Journal, run: str | None, every: float, total: int | None, *, as_json: bool) -> int:
     """Show until a signal comes; Ctrl-C is how one leaves, and no failure."""
 
-    def pause() -> None:
+    def pause(least: float) -> None:
         if is_unread():
             raise BrokenPipeError
-        guard.sleep(every)
+        guard.sleep(max(every, least))
 
     try:
         with StopGuard() as guard, nullcontext() if as_json else Screen() as screen:
