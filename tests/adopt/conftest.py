@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,22 +12,16 @@ import pytest
 
 import leftoff
 from leftoff.adopt import Done, Doubt, NotDone
+from tests.crash.conftest import quick, rng  # noqa: F401  # pytest finds them here
 
 NASTY = [
     "plain", "with space", "two  spaces", "it's", "''", 'say "hi"', "$HOME", "back\\slash", "`id`", "$(id)", "-dash",
     "--opt=val", "ünï", "日本", "a*b?c", "semi;colon", "pipe|x", "tab\there", "#hash", "~tilde", "!bang", "{}", "{1}",
     "{#}", "a&b", "(par)", "[b]", "<lt>", "new%s", "ends ", " starts", "=", "^c", "emoji😀", "'", '"', "\\", "a\\ b",
-    "\u00a0nb", "x\x01y", "\x7f", "{.}", "\\n", "a:b@c/d+e_f.g", "out of order.tar.gz", "x'y\"z\\", ".", "..", "/",
+    "\u00a0nb", "x\x01y", "\x7f", "{.}", "\\n", "a:b@c/d+e_f.g", "out of order.tar.gz", "x'y\"z\\", "a\rb", "\r",
+    ".", "..", "/",
 ]  # fmt: skip
 """Items that a shell or a careless reader would take for something else."""
-
-
-@pytest.fixture
-def rng(request: pytest.FixtureRequest) -> random.Random:
-    """Random numbers whose seed is printed; LEFTOFF_SEED repeats it."""
-    seed = int(os.environ["LEFTOFF_SEED"])
-    print(f"repeat with: LEFTOFF_SEED={seed} .venv/bin/python -m pytest {shlex.quote(request.node.nodeid)}")
-    return random.Random(seed)
 
 
 @pytest.fixture

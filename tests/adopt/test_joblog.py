@@ -66,7 +66,7 @@ def test_the_last_word_about_an_item_counts(parallel: Parallel) -> None:
 
 def test_the_list_of_that_time_gives_the_items(parallel: Parallel) -> None:
     """With the list that parallel had, an item is the line whose number the log has."""
-    items = ["x/a.flac", "b c.flac", "it's.flac"]
+    items = ["x/a.flac", "b c.flac", "it's.flac", "a\rb.flac", "ü.flac"]
     log = parallel("true {.}.mp3", items)
     assert sorted_out(joblog(log, items="list")) == (items, [], [])
     assert sorted_out(joblog(log, items="list", command="true {.}.mp3")) == (items, [], [])

@@ -42,18 +42,16 @@ def adopted_again(server: ForkServer, folder: Path, place: str, source: str) -> 
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_killed_at_every_boundary_an_adoption_goes_on(
-    server: ForkServer, tmp_path: Path, source: str, place: str
-) -> None:
+def test_killed_at_every_boundary_an_adoption_goes_on(server: ForkServer, quick: Path, source: str, place: str) -> None:
     """Before and after each call on the journal's files: adopting again leaves each key done once."""
     source = str(Path(source).resolve())
-    whole = tmp_path / "whole"
+    whole = quick / "whole"
     whole.mkdir()
     calls = server.run("take", f"{whole}/{place}", source, str(whole / "ledger")).calls
     assert done_entries(f"{whole}/{place}", "ingest") == KEYS
     assert calls > 8  # eight commits at least, or the kills would fall into one
     for boundary in range(2 * calls):
-        folder = tmp_path / str(boundary)
+        folder = quick / str(boundary)
         folder.mkdir()
         end = server.run("take", f"{folder}/{place}", source, str(folder / "ledger"), boundary=boundary)
         assert end.killed, (boundary, end.output)
@@ -62,15 +60,15 @@ def test_killed_at_every_boundary_an_adoption_goes_on(
 
 @pytest.mark.parametrize("place", PLACES)
 def test_killed_at_any_instant_an_adoption_goes_on(
-    server: ForkServer, tmp_path: Path, source: str, place: str, rng: random.Random
+    server: ForkServer, quick: Path, source: str, place: str, rng: random.Random
 ) -> None:
     """Twice in a row, at instants spread over the span of a whole adoption: each key is done once."""
     source = str(Path(source).resolve())
-    whole = tmp_path / "whole"
+    whole = quick / "whole"
     whole.mkdir()
     span = server.run("take", f"{whole}/{place}", source, str(whole / "ledger")).seconds
     for number in range(12):
-        folder = tmp_path / str(number)
+        folder = quick / str(number)
         folder.mkdir()
         for _ in range(2):
             server.run(
@@ -108,4 +106,4 @@ def test_a_killed_parallel_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
 
 
 def read(ledger: Path) -> list[str]:
-    return ledger.read_text("utf-8").split("\n")[:-1] if ledger.exists() else []
+    return ledger.read_bytes().decode().split("\n")[:-1] if ledger.exists() else []

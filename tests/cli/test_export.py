@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +76,21 @@ def test_the_reader_may_go_away() -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
         assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize("wanted", ["csv", "jsonl"])
+def test_a_key_cannot_drive_the_terminal(wanted: str) -> None:
+    """On a terminal what is not printable is shown escaped, a file or a pipe gets it exact."""
+    key = "\x1b[2J\u202eü"
+    with leftoff.open("work.jsonl") as journal:
+        list(journal.run("r").each([key], progress=False))
+    words = [sys.executable, "-m", "leftoff.cli", "export", "work.jsonl", "--format", wanted]
+    master, terminal = pty.openpty()
+    subprocess.run(words, check=True, stdout=terminal)
+    os.close(terminal)
+    shown = os.read(master, 100_000).decode()
+    os.close(master)
+    assert not set(shown) & set("\x1b\u202e")
+    assert ("\\x1b[2J\\u202eü" if wanted == "csv" else "\\u001b[2J\\u202e\\u00fc") in shown
+    exact = subprocess.run(words, check=True, capture_output=True).stdout.decode()
+    assert (key in exact) if wanted == "csv" else (json.loads(exact)["key"] == key)

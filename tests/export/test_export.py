@@ -39,7 +39,7 @@ def journal(request: pytest.FixtureRequest) -> Iterator[leftoff.Journal]:
 
     with leftoff.open(request.param) as journal:
         list(journal.run("ingest").map(work, [*VALUES, "dead"], attempts=1, progress=False))
-        list(journal.run("nasty").each([*NASTY, "two\nlines", "a\rb", "a\r\nb"], progress=False))
+        list(journal.run("nasty").each([*NASTY, "two\nlines", "a\r\nb"], progress=False))
         yield journal
 
 
@@ -51,12 +51,12 @@ def as_json(value: Any) -> Any:
 def test_json_lines_have_each_result_as_it_is(journal: leftoff.Journal) -> None:
     """A row an item, the done ones first, in the order of the journal; a dead letter has its error."""
     assert export(journal, "out.jsonl", progress=False) == (
-        len(VALUES) + 1 + len(NASTY) + 3,
+        len(VALUES) + 1 + len(NASTY) + 2,
         ["ingest", "nasty"],
         "jsonl",
     )
     lines = [json.loads(line) for line in Path("out.jsonl").read_text("utf-8").splitlines()]
-    assert [line["key"] for line in lines] == [*VALUES, "dead", *NASTY, "two\nlines", "a\rb", "a\r\nb"]
+    assert [line["key"] for line in lines] == [*VALUES, "dead", *NASTY, "two\nlines", "a\r\nb"]
     assert [line["value"] for line in lines[: len(VALUES)]] == [as_json(value) for value in VALUES.values()]
     dead = lines[len(VALUES)]
     assert dead.pop("traceback").endswith('ValueError: no,\n"good"\n')
@@ -79,7 +79,7 @@ def test_csv_gives_back_what_it_was_given(journal: leftoff.Journal) -> None:
     export(journal, "out.csv", progress=False)
     with Path("out.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file, strict=True))
-    assert [row["key"] for row in read] == [*VALUES, "dead", *NASTY, "two\nlines", "a\rb", "a\r\nb"]
+    assert [row["key"] for row in read] == [*VALUES, "dead", *NASTY, "two\nlines", "a\r\nb"]
     values = [json.loads(row["value"]) if row["value"] else None for row in read[: len(VALUES)]]
     assert values == [as_json(value) for value in VALUES.values()]
     assert read[len(VALUES)]["error_message"] == 'no,\n"good"'

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from leftoff.adopt.command import Template, may_be_of
@@ -53,9 +52,9 @@ class _Listed:
     """Hold the list that parallel was given, a line an item."""
 
     def __init__(self, path: str) -> None:
-        with open_source(path):
-            self.path = path
-        text = Path(path).read_text("utf-8", "surrogateescape")
+        self.path = path
+        with open_source(path) as file:
+            text = file.read().decode("utf-8", "surrogateescape")  # and no line's end is translated
         self.items = text.removesuffix("\n").split("\n")
 
     def item(self, seq: int) -> str | None:
