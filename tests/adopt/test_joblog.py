@@ -92,6 +92,13 @@ def test_another_command_is_refused_before_anything(parallel: Parallel) -> None:
         list(joblog(log, command="echo {}"))
 
 
+def test_every_part_of_a_command_must_be_of_the_same_item(parallel: Parallel) -> None:
+    """A command of the right shape whose parts tell of two items is another command."""
+    log = parallel("true {1} {2}", ["a.x a", "b.x c"], "--colsep", " ")
+    done, _, doubts = sorted_out(joblog(log, command="true {} {.}"))
+    assert (done, [doubt.why for doubt in doubts]) == (["a.x"], ["the command is another one: true b.x c"])
+
+
 def test_several_commands_in_one_log_are_told_apart(parallel: Parallel) -> None:
     """Of a log that two commands wrote (--joblog +FILE) only the lines of the named one are believed."""
     parallel("true {}", ["a"])
