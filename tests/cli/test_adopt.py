@@ -101,6 +101,8 @@ def test_scrapy_s_directory_is_known(place: str) -> None:
         (["--from", "jobs.log", "--command", "echo {}"], "has no command that fits 'echo {}'"),
         (["--from", "jobs.log", "--key", "a"], "--key says nothing of jobs.log, which is read as joblog"),
         (["--from", "odd", "--run", "x"], "odd: say what it is, with one of joblog:"),
+        (["--from", "out/{}.json"], "name the files by a pattern with {key} where the key stands"),
+        (["--from", "."], "name the files by a pattern with {key} where the key stands"),
         (["--from", "a.txt"], "holds no run yet: name the loop that will go on"),
         (["--from", "a.txt", "--run", "x", "--where", "status"], "'status' is not FIELD=TEXT"),
         (["--from", "out/{key}.json", "--run", "x"], "there is no directory out"),

@@ -69,6 +69,10 @@ def _kind_of(source: str) -> tuple[str, str]:
                 return "joblog", source
     if there.suffix in _SUFFIXES:
         return _SUFFIXES[there.suffix], source
+    if there.is_dir() or "{" in source:
+        raise UsageError(
+            f"{source}: name the files by a pattern with {KEY} where the key stands, such as 'out/{KEY}.json'"
+        )
     if not there.exists():
         raise UsageError(f"there is no {source} to adopt from; nothing was changed")
     raise UsageError(f"{source}: say what it is, with one of {', '.join(f'{kind}:' for kind in _KINDS)} in front")
