@@ -125,6 +125,24 @@ def test_a_command_that_cannot_be_read_back_is_refused(options: dict[str, str], 
         joblog("jobs.log", **options)
 
 
+@pytest.mark.parametrize(
+    ("quoted", "item"),
+    [
+        ("a\\ b", "a b"),
+        ("it\\'s", "it's"),
+        ("\\$x\\;\\\\", "$x;\\"),
+        ("two'\0'lines", "two\nlines"),
+        ("''", ""),
+        ("a\\\tb", "a\tb"),
+    ],
+)
+def test_an_older_parallel_quotes_with_backslashes(quoted: str, item: str) -> None:
+    """Older versions put a backslash before each character that a shell would see: the item is the same."""
+    line = f"1\t:\t1795707498.279\t     0.010\t0\t0\t0\t0\tconvert {quoted} out/{quoted}.png\n"
+    Path("jobs.log").write_bytes(line.encode())
+    assert sorted_out(joblog("jobs.log", command="convert {} out/{}.png")) == ([item], [], [])
+
+
 def test_several_items_in_one_command_are_not_believed(parallel: Parallel) -> None:
     """What -X put into one command cannot be told apart: it would be one item with spaces."""
     log = parallel("true", ["a", "b"], "-X")

@@ -60,6 +60,17 @@ def test_many_rows_are_written_in_groups() -> None:
     assert read("out.parquet")["key"].to_pylist() == [str(n) for n in range(GROUPS)]
 
 
+def test_large_results_make_smaller_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held in memory is bounded by the text in it, not by the rows alone."""
+    from pyarrow import parquet
+
+    monkeypatch.setattr("leftoff.export.parquet._CHARACTERS", 50_000)
+    with leftoff.open("work.jsonl") as journal:
+        list(journal.run("r").map(lambda n: "x" * 20_000, range(10), progress=False))
+        export(journal, "out.parquet", progress=False)
+    assert [parquet.ParquetFile("out.parquet").metadata.row_group(n).num_rows for n in range(4)] == [3, 3, 3, 1]
+
+
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
     """A missing pyarrow is an error that says what to install, before the file is touched."""
     program = write(

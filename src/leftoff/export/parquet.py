@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import IO, Any, Final
 
 from leftoff.errors import MissingExtra
@@ -16,7 +15,8 @@ try:
 except ImportError as error:
     raise MissingExtra("a Parquet file needs pyarrow: pip install 'leftoff[parquet]'") from error
 
-_GROUP: Final = 20_000  # rows of a row group, which is held in memory
+_ROWS: Final = 20_000  # a row group, which is held in memory, has at most so many rows,
+_CHARACTERS: Final = 1 << 26  # and ends behind so many characters of text: a result has up to 1 MiB
 _OWN: Final = {"at": pa.timestamp("ms", tz="UTC"), "errors": pa.int64(), "crashes": pa.int64()}
 _FIELDS: Final = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
 
@@ -38,6 +38,13 @@ def write_parquet(file: IO[bytes], every: Iterable[Row], columns: Columns) -> No
 
 
 def _groups(every: Iterable[Iterator[Any]]) -> Iterator[list[list[Any]]]:
-    left = iter(every)
-    while group := [list(cells) for cells in islice(left, _GROUP)]:
+    group, characters = [], 0
+    for row in every:
+        cells = list(row)
+        group.append(cells)
+        characters += sum(len(cell) for cell in cells if isinstance(cell, str))
+        if len(group) == _ROWS or characters >= _CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
         yield group
