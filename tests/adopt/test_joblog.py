@@ -72,6 +72,14 @@ def test_the_list_of_that_time_gives_the_items(parallel: Parallel) -> None:
     assert sorted_out(joblog(log, items="list", command="true {.}.mp3")) == (items, [], [])
 
 
+def test_a_number_is_no_key(parallel: Parallel) -> None:
+    """Parallel's own --resume goes by the number: it skips an item that was inserted and runs another one twice."""
+    parallel("echo {} >> ran", ["a", "b"])
+    parallel("echo {} >> ran", ["z", "a", "b"], "--resume")
+    assert Path("ran").read_text().split() == ["a", "b", "b"]
+    assert sorted_out(joblog("jobs.log", command="echo {} >> ran"))[0] == ["a", "b", "b"]
+
+
 def test_a_changed_list_is_refused(parallel: Parallel) -> None:
     """A line that was inserted would let each item pass for another's result: parallel itself falls for that."""
     log = parallel("true {}", ["a1", "b2", "c3"])
