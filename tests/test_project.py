@@ -24,6 +24,7 @@ THIRD_PARTY = {
     "journal/postgres": {"psycopg"},
     "work/progress.py": {"tqdm"},
     "papers/": {"httpx", "lxml"},
+    "export/parquet.py": {"pyarrow"},
     "cli/": {"click"},
     "testing/": {"click", "httpx", "hypothesis", "lxml", "pytest"},
 }
@@ -78,7 +79,7 @@ def test_the_import_rule_bites(path: str, source: str, found: set[str]) -> None:
 
 def test_importing_leftoff_loads_the_core_alone() -> None:
     """A program that only loops pays for no HTTP client, XML parser, command line, application or test double."""
-    apart = {"click", "httpx", "lxml", "psycopg", "leftoff.cli", "leftoff.papers", "leftoff.testing"}
+    apart = {"click", "httpx", "lxml", "psycopg", "pyarrow", "leftoff.cli", "leftoff.papers", "leftoff.testing"}
     script = "import sys, leftoff; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert apart & set(loaded.stdout.split()) == set()

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import leftoff
 from tests.cli.conftest import call
-from tests.contract.program import finish, started, until, write
+from tests.contract.program import PATIENCE, finish, started, until, write
 
 WORKING = """
     import sys
@@ -130,3 +135,125 @@ def test_the_name_of_a_run_cannot_drive_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in ended.out
     assert "\\x1b[2Jrun" in ended.out
     assert json.loads(call("status", "a.jsonl", "--json").out)["runs"][0]["run"] == "\x1b[2Jrun"
+
+
+WATCH = [sys.executable, "-m", "leftoff.cli", "status", "--watch", "--every", "0.1"]
+
+
+def test_a_watch_prints_a_block_each_time(two_runs: str) -> None:
+    """Where nobody looks, the status is printed again and again with its rate, and Ctrl-C ends it with success."""
+    with subprocess.Popen([*WATCH, two_runs, "--run", "clean"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        blocks = [[process.stdout.readline() for _ in range(8)] for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert [block[0] for block in blocks] == [blocks[0][0]] * 3
+    assert [block[7] for block in blocks] == ["\n"] * 3
+    assert blocks[0][4] == "  watching how fast it goes\n"
+    assert blocks[2][4] == "  nothing was done in the 0:00:00 that were watched\n"
+    assert "\x1b" not in "".join(map("".join, blocks))
+
+
+def test_a_watch_is_told_to_programs(ingest: str) -> None:
+    """With --json each look is an object a line, with rate and what is left; SIGTERM ends it with its code."""
+    words = [*WATCH, ingest, "--json", "--total", "9"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first, second = (json.loads(process.stdout.readline()) for _ in range(2))
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 75
+    (run,) = first["runs"]
+    assert (run["rate"], run["left"], run["seconds_left"]) == (None, 0, None)
+    assert second["runs"][0]["rate"] == 0
+    once = call("status", ingest, "--json").json
+    assert set(first) == set(once)
+    assert set(run) - set(once["runs"][0]) == {"rate", "left", "seconds_left"}
+
+
+def test_a_watch_ends_when_its_reader_or_its_journal_goes(ingest: str) -> None:
+    """`| head` ends it quietly, a deleted journal with an error."""
+    with subprocess.Popen([*WATCH, ingest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(PATIENCE), process.stderr.read()) == (141, "")
+    with subprocess.Popen([*WATCH, ingest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        Path(ingest).unlink()
+        _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (1, f"leftoff: {ingest} is gone: it was deleted or moved away\n")
+
+
+def test_options_of_a_watch_are_refused_without_it(ingest: str) -> None:
+    """--every or --total alone would be believed to do something."""
+    for words in (["--every", "1"], ["--total", "5"], ["--watch", "--every", "0"], ["--watch", "--total", "0"]):
+        assert call("status", ingest, *words).code == 2
+
+
+Tmux = Callable[..., str]
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    """Give a real terminal of 70 by 12 characters, in which a shell runs."""
+    if shutil.which("tmux") is None:
+        (pytest.fail if os.environ.get("LEFTOFF_CI") else pytest.skip)("tmux is not here: install the package tmux")
+
+    def call_tmux(*words: str) -> str:
+        command = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    call_tmux("new-session", "-d", "-x", "70", "-y", "12", "PS1='$ ' exec sh")
+    yield call_tmux
+    call_tmux("kill-server")
+
+
+def shown(tmux: Tmux, wanted: Callable[[list[str]], bool]) -> list[str]:
+    """Return the lines of the terminal once they are as wanted."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        lines = tmux("capture-pane", "-p").rstrip("\n").split("\n")
+        if wanted(lines):
+            return lines
+        assert time.monotonic() < end, lines
+        time.sleep(0.05)
+
+
+def test_a_terminal_is_redrawn_in_place(ingest: str, tmux: Tmux) -> None:
+    """Nothing of an earlier look is left over, a smaller window is cut to, and what stood there before comes back."""
+    shown(tmux, lambda lines: lines[-1] == "$")  # what is typed before the shell is there would be shown twice
+    tmux("send-keys", f"echo before; {' '.join(WATCH)} {ingest} --total 2000", "Enter")
+    first = shown(tmux, lambda lines: "nothing was done" in "".join(lines))
+    assert first[0].startswith(f"{ingest}: ")
+    assert [line.split()[0] for line in first if line] == [f"{ingest}:", "ingest", "3", "nothing", "last", "not"]
+    with leftoff.open(ingest) as journal:
+        for number in journal.run("ingest").each(range(1001), progress=False):
+            if number == 1000:
+                break
+    full = shown(tmux, lambda lines: "1,003 done" in lines[3] and "/s in the last" in lines[4])
+    assert len(full) == 7
+    assert full[3].startswith("  1,003 done, 2 dead, 0 open, ")
+    assert "995 left, about " in full[4]
+
+    call("forget", ingest, *(str(number) for number in range(1000)))  # so that lines become shorter
+    again = shown(tmux, lambda lines: "  3 done" in lines[3] and "nothing was done" in lines[4])
+    assert again[4].rstrip().endswith("that were watched")
+    assert "left" not in again[4]
+
+    tmux("resize-window", "-x", "30", "-y", "5")
+    small = shown(tmux, lambda lines: lines[-1].startswith("… 3 more lines"))
+    assert len(small) == 5
+    assert max(map(len, small)) <= 30
+    tmux("resize-window", "-x", "90", "-y", "14")
+    shown(tmux, lambda lines: len(lines) == 7 and lines[6].startswith("  not running"))
+
+    tmux("send-keys", "C-c")
+    shown(tmux, lambda lines: lines[-1] == "$")  # what is typed before it ends would be lost
+    tmux("send-keys", "echo code $?", "Enter")
+    after = shown(tmux, lambda lines: "code 0" in lines)
+    assert "before" in after
+    assert sum(line.startswith(f"{ingest}: ") for line in after) == 1

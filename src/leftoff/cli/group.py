@@ -14,7 +14,10 @@ import click
 from leftoff import __version__
 from leftoff.cli.exits import MEANINGS, errors_as_codes
 
-COMMANDS: Final = ("status", "log", "dead", "retry", "forget", "verify", "repair", "compact", "copy", "prove", "papers")
+COMMANDS: Final = (
+    *("status", "log", "dead", "retry", "forget", "verify", "repair", "compact", "copy", "export", "adopt"),
+    *("prove", "papers"),
+)
 """Each is the attribute of its own name in the module of its own name."""
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import select
 import sys
 
 import click
 
 from leftoff.cli.arguments import check_run, journal_argument, json_option, run_option
+from leftoff.cli.screen import is_unread
 from leftoff.cli.text import as_json as to_json
 from leftoff.cli.text import entry_object, moment, printable, shortened
 from leftoff.errors import Stopped
@@ -47,7 +47,7 @@ def _follow(journal: Journal, run: str | None, after: int, *, as_json: bool) -> 
 
     def pause(seconds: float) -> None:
         sys.stdout.flush()
-        if _is_unread():
+        if is_unread():
             raise BrokenPipeError
         guard.sleep(seconds)
 
@@ -58,15 +58,6 @@ def _follow(journal: Journal, run: str | None, after: int, *, as_json: bool) -> 
     except Stopped as stopped:
         return stopped.code
     return 0
-
-
-def _is_unread() -> bool:
-    """Return whether whoever read our output is gone, which a write would only tell with the next entry."""
-    if not hasattr(select, "poll"):
-        return False
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _show(entry: Entry, *, as_json: bool) -> None:

@@ -78,14 +78,14 @@ class Status:
         return self.droppable > max(needed, _FEW)
 
 
-def look(journal: Journal, run: str | None = None) -> Status:
-    """Return where a journal stands, or one run of it."""
+def look(journal: Journal, run: str | None = None, *, quick: bool = False) -> Status:
+    """Return where a journal stands, or one run of it; ``quick`` leaves out what would have to be counted."""
     store = journal.store
     names = journal.runs() if run is None else [run]
     statuses = [_status(store, name) for name in names]
     live = any(status.living for status in statuses)
     torn = 0 if live else store.torn()
-    return Status(store.url, _size(store), torn, statuses, _aside(store), _droppable(store))
+    return Status(store.url, _size(store), torn, statuses, _aside(store), 0 if quick else _droppable(store))
 
 
 def _status(store: Store, run: str) -> RunStatus:
@@ -158,12 +158,14 @@ def follow(
             if run in (None, entry.run):
                 yield entry
         pause(0.2)
-        if not _exists(journal.store):
-            raise JournalMissing(f"{journal.url} is gone: it was deleted or moved away")
+        require(journal)
 
 
-def _exists(store: Store) -> bool:
-    return bool(store.exists()) if hasattr(store, "exists") else Path(store.url).exists()
+def require(journal: Journal) -> None:
+    """Raise JournalMissing where a journal that was there is no more."""
+    store = journal.store
+    if not (store.exists() if hasattr(store, "exists") else Path(store.url).exists()):
+        raise JournalMissing(f"{journal.url} is gone: it was deleted or moved away")
 
 
 def before_last(journal: Journal, run: str | None, count: int) -> int:

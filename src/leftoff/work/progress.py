@@ -143,18 +143,20 @@ class Progress:
             parts = [f"{here:,} of {self.total:,}" + (f" ({100 * here // self.total}%)" if self.total else "")]
         parts += self._beside()
         if rate:
-            parts.append(_rate(rate))
-        parts.append(f"{_duration(elapsed)} so far")
+            parts.append(per_second(rate))
+        parts.append(f"{duration(elapsed)} so far")
         if rate and self.total is not None and here < self.total:
-            parts.append(f"{_duration((self.total - here) / rate)} left")
+            parts.append(f"{duration((self.total - here) / rate)} left")
         return f"{self.label}: {', '.join(parts)}"
 
 
-def _rate(rate: float) -> str:
+def per_second(rate: float) -> str:
+    """Return how many items a second, or where that is less than one, a minute or an hour."""
     return f"{rate:,.1f}/s" if rate >= 1 else f"{rate * 60:,.1f}/min" if rate >= 1 / 60 else f"{rate * 3600:,.1f}/h"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a span of time as H:MM:SS."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
