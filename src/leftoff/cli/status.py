@@ -39,7 +39,8 @@ def status(
 ) -> int:
     """Show where each run stands.
 
-    For each run of JOURNAL: what is done, dead, open (in hand, or failed with tries left) and missing, when
+    For each run of JOURNAL: what is done, dead, open (in hand, or failed with tries left) and missing, what it has
+    spent, when
     something happened last, and which process owns the run; for the journal, its size on disk and whether compacting
     it would pay. Nothing is locked or changed; the work may go on
     meanwhile.
@@ -103,6 +104,8 @@ def _paragraph(one: RunStatus, pace: Pace | None) -> list[str]:
     lines = ["", printable(one.report.run), f"  {_accounts(one)}"]
     if pace is not None:
         lines.append(f"  {_pace(pace)}")
+    if one.spent:
+        lines.append(f"  spent {', '.join(f'{amount:,.10g} {printable(name)}' for name, amount in one.spent.items())}")
     if one.newest is not None:
         lines.append(f"  last activity {moment(one.newest.at)}, {ago(time.time() - one.newest.at.timestamp())}")
     if one.owner is not None:
@@ -157,6 +160,7 @@ def _object(seen: Status, paces: dict[str, Pace]) -> dict[str, Any]:
         newest = None if last is None else {"at": iso(last.at), "seq": last.seq, "kind": last.kind}
         owner = None if one.owner is None else asdict(one.owner)
         told = {**accounts, "newest": newest, "owner": owner, "living": one.living, "doubles": one.doubles}
+        told["spent"] = one.spent
         if (pace := paces.get(one.report.run)) is not None:
             told |= {"rate": pace.rate, "left": pace.left, "seconds_left": pace.time_left}
         runs.append(told)

@@ -7,15 +7,16 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from leftoff.journal.entry import Tries
+from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.store import Store
+from leftoff.work.versions import versions_of
 
 _CHUNK: Final = 500  # keys a question
 _FATES: Final = {"done": ("done",), "dead": ("dead",), "all": ("done", "dead")}
 
 
 class Row(NamedTuple):
-    """Be one item: its fate, when it met it, the result of one that is done, and the last error of one that is dead.
+    """Be one item: its fate, when it met it, by which version of its function, what it brought, or its last error.
 
     ``errors`` and ``crashes`` say how often a dead item raised, and how often the process ended under it; they and the
     error are None for an item that is done. ``value`` is JSON as the journal has it: bytes are ``{"$bytes": …}``.
@@ -24,7 +25,8 @@ class Row(NamedTuple):
     run: str
     key: str
     fate: str
-    at: datetime | None
+    at: datetime
+    version: str | None
     errors: int | None
     crashes: int | None
     value: Any
@@ -36,25 +38,20 @@ class Row(NamedTuple):
 def rows(store: Store, runs: Iterable[str], fate: str) -> Iterator[Row]:
     """Yield a row for each item of these runs that is ``"done"``, ``"dead"``, or either (``"all"``), run by run."""
     for run in runs:
+        versions = versions_of(store, run)
         for each in _FATES[fate]:
             keys = store.keys(run, each)
             while chunk := list(islice(keys, _CHUNK)):
-                for key, at, value in _concluded(store, run, chunk):
-                    yield _done(run, key, at, value) if each == "done" else _dead(run, key, at, value)
+                found = (
+                    entry for entry in store.conclusions(run, chunk) if entry is not None
+                )  # None: taken back since
+                yield from (_row(entry, versions.of(entry.epoch)) for entry in found)
 
 
-def _concluded(store: Store, run: str, keys: list[str]) -> Iterator[tuple[str, datetime | None, Any]]:
-    """Yield what the store has of each key's conclusion: the key, the time and the value."""
-    for key, value in zip(keys, store.values(run, keys), strict=True):
-        yield key, None, value
-
-
-def _done(run: str, key: str, at: datetime | None, value: Any) -> Row:
-    return Row(run, key, "done", at, None, None, value, None, None, None)
-
-
-def _dead(run: str, key: str, at: datetime | None, value: Any) -> Row:
-    said = value or {}
+def _row(entry: Entry, version: str | None) -> Row:
+    if entry.kind == "done":
+        return Row(entry.run, entry.key, "done", entry.at, version, None, None, entry.value, None, None, None)
+    said = entry.value or {}
     tries, error = Tries.from_value(said.get("tries"), begun=False), said.get("error") or {}
     texts = (error.get("type"), error.get("message"), error.get("traceback"))
-    return Row(run, key, "dead", at, tries.errors, tries.crashes, None, *texts)
+    return Row(entry.run, entry.key, "dead", entry.at, version, tries.errors, tries.crashes, None, *texts)

@@ -15,6 +15,7 @@ from leftoff.errors import JournalMissing
 from leftoff.journal.entry import Entry, moved_to
 from leftoff.journal.segments import SegmentsStore
 from leftoff.journal.store import Damage, Store
+from leftoff.work.budget import spent_of
 from leftoff.work.report import Report, report_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Be where one run stands: its accounts, its newest entry, and its owner.
+    """Be where one run stands: its accounts, its newest entry, its owner, and what it has ``spent``.
 
     Where several processes share its keys, ``owner`` is the newest; ``living`` counts those that run at this moment,
     and ``doubles`` are the keys that two of them both did.
@@ -54,6 +55,7 @@ class RunStatus:
     owner: Holder | None
     living: int = 0
     doubles: list[str] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,10 @@ def _status(store: Store, run: str) -> RunStatus:
     if isinstance(store, SegmentsStore):
         living = store.living(run)
         entry = living[-1].owners[run] if living else store.latest(run, "owner")
-        return RunStatus(report, newest, _owner(store, run, entry), len(living), store.doubles(run))
+        owner = _owner(store, run, entry)
+        return RunStatus(report, newest, owner, len(living), store.doubles(run), spent_of(store, run))
     owner = _owner(store, run, store.latest(run, "owner"))
-    return RunStatus(report, newest, owner, int(owner is not None and owner.runs))
+    return RunStatus(report, newest, owner, int(owner is not None and owner.runs), spent=spent_of(store, run))
 
 
 def _owner(store: Store, run: str, entry: Entry | None) -> Holder | None:
