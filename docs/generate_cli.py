@@ -33,6 +33,7 @@ leftoff repair progress.jsonl              # put what can be believed of a damag
 leftoff compact progress.jsonl             # leave out what no longer matters
 leftoff copy progress.jsonl progress.db    # the same journal in another place or format; --move goes on there
 leftoff prove -- python my_script.py       # does my own program resume? it is killed 40 times
+leftoff each -a urls.txt -- curl -fsSO {}  # a command for each line of a list, resumable
 leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed finds, into a database
 ```
 
@@ -40,9 +41,9 @@ leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed fi
   makes its own `-wal` and `-shm` files beside a database that somebody reads.)
 - `retry` and `forget` own the run for a moment, `repair` and `compact` the whole journal, so they are refused (exit
   code 5) while it is being worked on.
-- A journal, a run or a key that is not there is an error; none is ever created, except by `papers sync`.
+- A journal, a run or a key that is not there is an error; none is ever created, except by `each` and `papers sync`.
 - `--json` prints one object for `status`, `retry`, `forget`, `verify`, `repair`, `compact`, `copy`, `prove` and
-  `papers sync`, and JSON Lines for `log`, `dead` and `papers list`. Times are UTC.
+  `papers sync`, and JSON Lines for `log`, `dead`, `each` and `papers list`. Times are UTC.
 - For people, control characters in keys and errors are shown escaped (`\\x1b`), so that no key can drive a terminal;
   `--json` has them exact.
 - What went wrong is one line on stderr, `leftoff: …`.

@@ -82,7 +82,12 @@ class StopGuard:
     def look(self, *, over: bool = False) -> None:
         """Ask for a stop where an item that began now would probably run into the deadline, or where time is over."""
         if self.asked is None and self.deadline is not None and (over or self.deadline.is_near()):
-            self.asked, self.cause = CODES[signal.SIGTERM], self.deadline.reason
+            self.stop(self.deadline.reason)
+
+    def stop(self, cause: str) -> None:
+        """Ask for a stop at the next boundary, as SIGTERM does, for a reason that is no signal."""
+        if self.asked is None:
+            self.asked, self.cause = CODES[signal.SIGTERM], cause
 
     def sleep(self, seconds: float) -> None:
         """Wait this long with nothing in hand, so that a signal ends it at once; never less."""
