@@ -78,7 +78,7 @@ def test_a_column_may_be_the_key() -> None:
 
 def test_two_records_with_one_key_are_refused_before_any_is_worked_on() -> None:
     """One of the two would be skipped silently."""
-    with pytest.raises(DuplicateKey, match=r"--key id: two records have the key 1: '1,a', '1,b'"):
+    with pytest.raises(DuplicateKey, match="--key id: list, line 4: another record has the key 1: '1,b'"):
         listed(b"id,name\n1,a\n2,b\n1,b\n", csv=True, key="id")
 
 

@@ -158,7 +158,7 @@ def test_where_there_is_no_room_no_item_is_to_blame() -> None:
     resource.prlimit(limited._process.pid, resource.RLIMIT_NOFILE, (9, 9))
     with pytest.raises(NoRoom, match="cannot be started: Too many open files") as refused:
         limited.run(["true"])
-    assert refused.value.code == errno.EMFILE
+    assert refused.value.error.errno == errno.EMFILE
     assert not isinstance(refused.value, Exception)
     limited.close()
 

@@ -85,7 +85,10 @@ def each(
     as_json, dry_run = options.pop("as_json"), options.pop("dry_run")
     if dry_run:
         for arguments in planned(command, source, options["journal"], run=options["run"]):
-            click.echo(printable(shlex.join(arguments)))
+            if as_json:
+                echo_json({"command": arguments})
+            else:
+                click.echo(printable(shlex.join(arguments)))
         return Exit.COMPLETE
     tag, jobs, bar = options.pop("tag"), options.pop("jobs"), options.pop("bar")
     printer = _print_json if as_json else _printer(sys.stdout.buffer, tag=tag)
@@ -177,7 +180,7 @@ def _end(summary: Summary, run: str, *, as_json: bool) -> int:
     report = summary.report
     if as_json:
         echo_json({**asdict(report), "empty": summary.empty})
-    elif report.resumed or report.repeated or report.duplicates:
+    elif report.repeated or report.duplicates or 0 < report.resumed < report.total:
         click.echo(printable(str(report)), err=True)
     if summary.empty and not as_json:
         click.echo(f"{printable(run)}: {plural(summary.empty, 'empty item')} skipped", err=True)

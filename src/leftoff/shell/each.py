@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from leftoff.errors import JournalMissing, LeftoffError, Stopped, UsageError
+from leftoff.errors import JournalError, JournalMissing, LeftoffError, Stopped, UsageError
 from leftoff.journal.entry import Tries
 from leftoff.journal.store import Durability
 from leftoff.shell.command import Template
@@ -35,7 +35,7 @@ from leftoff.work.outcome import Outcome
 from leftoff.work.rate import parse_rate
 from leftoff.work.report import Report
 from leftoff.work.run import Run
-from leftoff.work.signals import CAUSES, CODES
+from leftoff.work.signals import CAUSES, CODES, shielded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -109,7 +109,7 @@ def each_command(
             key=_key,
             workers=jobs or cpu_count(),
             ordered=ordered,
-            **_for_commands(options, source, work),
+            **_for_commands(options, work),
         )
         if resume_failed and run in opened.runs():
             its_run.retry()
@@ -125,13 +125,13 @@ def _key(item: Item) -> str:
     return item.key
 
 
-def _for_commands(options: LoopOptions, source: Source, work: _Work) -> LoopOptions:
+def _for_commands(options: LoopOptions, work: _Work) -> LoopOptions:
     """Return a loop's options with what holds for commands: they rarely fail for a moment, and lists repeat lines."""
     if "on_fate" in options:
         raise UsageError("on_fate=: pass tell=, which is called with what an item's command wrote, too")
     if (rate := options.get("rate")) is not None:
         parse_rate(rate)  # before anything is owned
-    wanted: LoopOptions = {"attempts": 1, "progress": False, "duplicates": None if source.keyed else "skip"}
+    wanted: LoopOptions = {"attempts": 1, "progress": False, "duplicates": "skip"}
     wanted.update(options)
     wanted["on_fate"] = work.on_fate
     return wanted
@@ -165,7 +165,7 @@ class _Work:
     concluded: set[str] = field(default_factory=set)  # those of them that are committed
     counting: threading.Lock = field(default_factory=threading.Lock)
     halted: bool = False
-    asked: int | None = None  # the exit code of the signal that commands died of, too
+    stop: tuple[int, str] | None = None  # the exit code and the cause of a stop that commands died of, too
     deaf: bool = False  # who is told cannot hear any more
 
     run: Run = field(init=False)
@@ -194,14 +194,17 @@ class _Work:
         if ended.what == ENDED or self._is_stopped_with(ended):
             ended.close()
             raise GivenBack
-        if ended.what == EXITED and ended.status == 0:
-            value = self.outputs.keep(item.key, ended)
+        is_done = ended.what == EXITED and ended.status == 0
+        message = "" if is_done else _how(ended, self.timeout) + _tail(ended)
+        try:
+            value = self.outputs.keep(item.key, ended, is_done=is_done)
+        except (OSError, JournalError) as error:
+            ended.close()
+            raise NoRoom(error) from error
+        if is_done:
             self._bring(item, ended)
             self._count("done")
             return value
-        message = _how(ended, self.timeout) + _tail(ended)
-        if self.outputs.always:
-            self.outputs.write(item.key, ended)
         self._bring(item, ended, message)
         if self._is_last_try(item.key):
             self._count("dead")
@@ -237,14 +240,15 @@ class _Work:
         if ended.what != EXITED or -ended.status not in _STOPPING:
             return False
         limit = time.monotonic() + _NEWS
-        while not (asked := self._asked()) and time.monotonic() < limit:
+        while (asked := self._asked()) is None and time.monotonic() < limit:
             time.sleep(0.01)
-        self.asked = self.asked or asked
+        self.stop = self.stop or asked
         return asked is not None
 
-    def _asked(self) -> int | None:
+    def _asked(self) -> tuple[int, str] | None:
         walk = self.run.current_walk
-        return None if walk is None else walk.guard.asked
+        code = None if walk is None else walk.guard.asked
+        return None if walk is None or code is None else (code, walk.guard.cause or CAUSES[code])
 
     # -- in the owner's ------------------------------------------------------------------------------------------
 
@@ -270,11 +274,10 @@ class _Work:
     def _meaning(self, error: BaseException) -> BaseException | None:
         """Return what an end means that is a matter between us and the workers."""
         if isinstance(error, GivenBack):
-            code = self.asked or CODES[signal.SIGTERM]
-            cause = f"--halt {self.halt.text}" if self.halted else CAUSES[code]
+            code, cause = self.stop or (CODES[signal.SIGTERM], f"--halt {self.halt.text}")
             return Stopped(f"stopped by {cause}; everything finished is kept: run the same again to go on", code)
         if isinstance(error, NoRoom):
-            return OSError(error.code, f"{error}; what ran is given back: run the same again to go on")
+            return error.error
         if isinstance(error, StarterLost):
             return LeftoffError("the process that starts the commands is gone: run the same again to go on")
         return None
@@ -286,7 +289,7 @@ class _Work:
             self._say(self.brought.pop(key)[1])
         elif replay and outcome.error is not None:
             self._say(Finished(key, None, None, error=outcome.error.message, resumed=True))
-        elif replay and value is not None:
+        elif replay and isinstance(value, dict) and "exit" in value:
             out, err, folder = self.outputs.kept(key, value)
             self._say(Finished(key, value["exit"], value["seconds"], out, err, None, folder, True))
 
@@ -298,7 +301,9 @@ class _Work:
             finished.close()
         self.brought.clear()
 
+    @shielded
     def _say(self, finished: Finished) -> None:
+        """Tell of an item, whole: a signal waits for that."""
         self.deaf = True  # if this raises
         try:
             self.tell(finished)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import stat
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple
 
 from leftoff.errors import DuplicateKey, UsageError
-from leftoff.shell.names import key_of, text_of
+from leftoff.shell.names import bytes_of, key_of, text_of
 
 _LISTED: Final = 64 << 20  # bytes: a longer file is read as it is needed, and its number of items not known before
 _BLOCK: Final = 1 << 16
@@ -33,7 +34,6 @@ class Source:
 
     items: list[Item] | Iterator[Item] = field(default_factory=list)
     columns: tuple[str, ...] = ()
-    keyed: bool = False
     empty: int = 0
 
     def listed(self) -> list[Item]:
@@ -76,9 +76,7 @@ def from_file(place: str = "-", *, null: bool = False, csv: bool = False, key: s
     try:
         source = _begun(stream, place, null=null, csv=csv, key=key)
         if is_short:
-            items = source.listed()
-            if key is not None:
-                _refuse_doubles(items, key)
+            source.listed()
     except BaseException:
         stream.close()
         raise
@@ -89,7 +87,7 @@ def _begun(stream: BinaryIO, place: str, *, null: bool, csv: bool, key: str | No
     source = Source()
     if csv:
         records = _records(stream, place)
-        source.columns, source.keyed = _header(records, place, key), key is not None
+        source.columns = _header(records, place, key)
         source.items = source_records(source, records, key, place)
     else:
         texts = _split(stream) if null else _lines(stream)
@@ -168,8 +166,9 @@ def _header(records: Iterator[Record], place: str, key: str | None) -> tuple[str
 
 
 def source_records(source: Source, records: Iterator[Record], key: str | None, place: str) -> Iterator[Item]:
-    """Yield the items of these records."""
+    """Yield the items of these records. Raise `DuplicateKey` at one whose key another record has, too."""
     number = 0
+    digests: dict[str, bytes] = {}
     for text, line, fields in records:
         if not fields:
             source.empty += 1
@@ -182,16 +181,12 @@ def source_records(source: Source, records: Iterator[Record], key: str | None, p
             raise UsageError(f"{place}, line {line}: its {key} is empty, and cannot be its key: {text!r}")
         if "\0" in text:
             raise UsageError(f"{place}, line {line} holds a NUL, which no argument can")
+        if key is not None:
+            digest = hashlib.sha256(bytes_of(text)).digest()
+            if digests.setdefault(own, digest) != digest:
+                raise DuplicateKey(f"--key {key}: {place}, line {line}: another record has the key {own}: {text!r}")
         yield Item(text, number, key_of(own), columns)
         number += 1
-
-
-def _refuse_doubles(items: list[Item], key: str) -> None:
-    """Raise `DuplicateKey` for two different records with one key, before any of them is worked on."""
-    texts: dict[str, str] = {}
-    for item in items:
-        if texts.setdefault(item.key, item.text) != item.text:
-            raise DuplicateKey(f"--key {key}: two records have the key {item.key}: {texts[item.key]!r}, {item.text!r}")
 
 
 def is_terminal() -> bool:

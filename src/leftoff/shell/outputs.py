@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from leftoff.errors import UsageError
 from leftoff.journal.sync import PRIVATE, sync_directory
 from leftoff.shell.names import folder_name
 from leftoff.shell.processes import Ended, Output, let_go
@@ -64,18 +65,26 @@ class Outputs:
         beside = Path("leftoff" if is_server(url) else url)
         beside = beside.with_name(f"{beside.name}.outputs") / folder_name(run)
         self.root = beside if results is None else Path(results)
+        if results is not None and self.root.exists() and not self.root.is_dir():
+            raise UsageError(f"--results {self.root}: there is a file of that name, and no folder can be made")
 
     def folder(self, key: str) -> Path:
         """Return the folder of an item."""
         return self.root / folder_name(key)
 
-    def keep(self, key: str, ended: Ended) -> dict[str, Any]:
-        """Return an item's value for the journal; what is not in it is durable in files by then."""
+    def keep(self, key: str, ended: Ended, *, is_done: bool = True) -> dict[str, Any]:
+        """Return an item's value for the journal; what is not in it is durable in files by then.
+
+        Of an item that is not done only what goes into ``results`` is kept.
+        """
         value: dict[str, Any] = {"exit": ended.status, "seconds": round(ended.seconds, 3)}
-        if self.always or not isinstance(ended.stdout, bytes) or not isinstance(ended.stderr, bytes):
+        is_long = not (isinstance(ended.stdout, bytes) and isinstance(ended.stderr, bytes))
+        if self.always or (is_long and is_done):
             self.write(key, ended)
             return {**value, "files": "results" if self.always else "outputs"}
-        return {**value, "stdout": _text(ended.stdout), "stderr": _text(ended.stderr)}
+        if isinstance(ended.stdout, bytes) and isinstance(ended.stderr, bytes):
+            return {**value, "stdout": _text(ended.stdout), "stderr": _text(ended.stderr)}
+        return value
 
     def write(self, key: str, ended: Ended) -> None:
         """Write what a command wrote to ``stdout`` and ``stderr`` in its item's folder, durably; let the rest go."""

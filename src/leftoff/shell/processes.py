@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from leftoff.errors import LeftoffError
+from leftoff.errors import JournalError, LeftoffError
 from leftoff.shell import starter
 from leftoff.shell.names import bytes_of
 
@@ -51,11 +51,11 @@ class StarterLost(BaseException):
 
 
 class NoRoom(BaseException):
-    """Say that the system has no room for a command or its output; no item is to blame."""
+    """Say that the system has no room for a command or its output: its ``error``, for which no item is to blame."""
 
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+    def __init__(self, error: OSError | JournalError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Processes:
@@ -115,11 +115,12 @@ class Processes:
         ended = Ended(what, status, seconds, out, err)
         if what == starter.NOT_STARTED:
             if status in _SHORT:
-                raise NoRoom(status, f"{program} cannot be started: {os.strerror(status)}")
+                raise NoRoom(OSError(status, f"{program} cannot be started: {os.strerror(status)}"))
             raise OSError(status, os.strerror(status), program)
         if error:
             ended.close()
-            raise NoRoom(error, f"the output of {program} cannot be collected in TMPDIR: {os.strerror(error)}")
+            why = f"the output of {program} cannot be collected in TMPDIR: {os.strerror(error)}"
+            raise NoRoom(OSError(error, why))
         return ended
 
     def end(self) -> None:
