@@ -137,6 +137,21 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for(processes: Pr
     os.kill(child, signal.SIGKILL)
 
 
+def test_what_writes_for_ever_in_the_background_is_not_waited_for(processes: Processes) -> None:
+    """A child that never stops writing does not keep its command from ending."""
+    ended = sh(processes, "yes & exit 0")
+    assert ended.status == 0
+    ended.close()
+
+
+def test_who_has_left_the_group_does_not_hold_a_killed_command(processes: Processes, mark: str) -> None:
+    """A descendant in a session of its own holds the pipes of a command that had to be killed; it is not waited for."""
+    ended = sh(processes, f"setsid sleep {mark} & trap '' TERM; while :; do sleep 1; done", timeout=0.2)
+    assert (ended.what, ended.status) == (TIMED_OUT, -signal.SIGKILL)
+    for pid in living(mark):
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_late_output_of_a_child_is_taken_in(processes: Processes) -> None:
     """What a process substitution writes just after its shell has ended belongs to the output."""
     ended = processes.run(["bash", "-c", "echo x > >(sleep 0.05; cat)"])

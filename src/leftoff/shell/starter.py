@@ -36,6 +36,7 @@ DEAF_TO: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # they are for 
 KEPT: Final = 32 << 10  # bytes of one stream
 LINGER: Final = 0.5  # seconds
 _BLOCK: Final = 1 << 16
+_DRAINED: Final = 16  # blocks: the largest pipe that a system allows by default
 _GONE: Final = (BrokenPipeError, ConnectionResetError)
 
 
@@ -219,9 +220,9 @@ class Starter:
                 command.status = _exited(command.pid)
                 if command.status is not None:
                     command.seconds = time.monotonic() - command.begun
-                    if not command.term_sent:
-                        command.due = time.monotonic() + LINGER
                     # One that is being ended keeps the rest of its grace: others of its group may need it.
+                    if command.kill_sent or not command.term_sent:
+                        command.due = time.monotonic() + LINGER
 
     def _end(self, command: Command) -> None:
         """Ask a command to end, and set the time for more."""
@@ -245,8 +246,9 @@ class Starter:
     def _overdue(self, command: Command) -> None:
         if command.status is not None:  # somebody else holds its pipes
             for stream in command.streams:
-                while stream.fd >= 0 and self.read(command, stream):
-                    pass
+                for _ in range(_DRAINED):  # what is there; who still writes may go on for ever
+                    if stream.fd < 0 or not self.read(command, stream):
+                        break
                 self._close(stream)
         elif not command.term_sent:
             command.what = TIMED_OUT
