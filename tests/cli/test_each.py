@@ -322,6 +322,20 @@ def test_a_second_process_is_refused() -> None:
     assert ledger() == {"a": 1, "b": 1}
 
 
+def test_an_item_that_was_in_hand_too_often_is_a_dead_letter() -> None:
+    """After --crashes kills of leftoff with it in hand an item is set aside, and the others go on."""
+    script = 'echo "$1" >>ledger; [ "$1" = b ] || sleep 600'
+    words = ("each", "--crashes", 2, "-j1", ":::", "a", "b", "--", "sh", "-c", script, "sh", "{}")
+    for turn in (1, 2):
+        process = start(*words)
+        wait_for(lambda turn=turn: ledger()["a"] == turn)
+        process.kill()
+        process.communicate()
+    assert run(*words).returncode == 3
+    assert fates() == (["b"], ["a"])
+    assert ledger() == {"a": 2, "b": 1}
+
+
 def test_a_reader_that_goes_away_ends_it() -> None:
     """`leftoff each … | head` ends with exit code 141, and what was finished is kept."""
     Path("list").write_text("".join(f"{number}\n" for number in range(1000)))

@@ -51,6 +51,9 @@ class Each(click.Command):
 @click.option(
     "--attempts", "--retries", metavar="N", type=int, default=1, show_default=True, help="Tries for each item."
 )
+@click.option(
+    "--crashes", metavar="N", type=int, default=5, show_default=True, help="Kills of leftoff that it may see."
+)
 @click.option("--rate", metavar="R", help="At most so many starts, such as 3/s or 100/min.")
 @click.option("--timeout", metavar="T", help="Seconds, or 1m30s, that each may take.")
 @click.option("--kill-after", metavar="T", default="5", show_default=True, help="Seconds from SIGTERM to SIGKILL.")
