@@ -36,6 +36,7 @@ leftoff copy progress.jsonl progress.db    # the same journal in another place o
 leftoff export progress.jsonl -o done.csv  # what is done and dead as CSV, JSON Lines or Parquet
 leftoff adopt progress.jsonl --from jobs.log --command 'gzip {}'    # take over what GNU parallel has done
 leftoff prove -- python my_script.py       # does my own program resume? it is killed 40 times
+leftoff each -a urls.txt -- curl -fsSO {}  # a command for each line of a list, resumable
 leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed finds, into a database
 ```
 
@@ -43,11 +44,11 @@ leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed fi
   (SQLite makes its own `-wal` and `-shm` files beside a database that somebody reads.)
 - `retry`, `forget` and `adopt` own the run for a moment, `repair` and `compact` the whole journal, so they are refused
   (exit code 5) while it is being worked on.
-- A journal, a run or a key that is not there is an error; none is ever created, except by `adopt` and
+- A journal, a run or a key that is not there is an error; none is ever created, except by `each`, `adopt` and
   `papers sync`.
 - `--json` prints one object for `status`, `retry`, `forget`, `verify`, `repair`, `compact`, `copy`, `adopt`,
-  `export -o`, `prove` and `papers sync`, and JSON Lines for `log`, `dead`, `export`, `status --watch` and
-  `papers list`. Times are UTC.
+  `export -o`, `prove` and `papers sync`, and JSON Lines for `log`, `dead`, `export`, `each`, `status --watch`
+  and `papers list`. Times are UTC.
 - For people, control characters in keys and errors are shown escaped (`\\x1b`), so that no key can drive a terminal;
   `--json` has them exact.
 - What went wrong is one line on stderr, `leftoff: …`.

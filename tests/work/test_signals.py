@@ -75,6 +75,18 @@ def test_the_second_signal_stops_now(number, code, capfd):
     assert capfd.readouterr().err.count("\n") == 1
 
 
+def test_a_stop_may_have_a_reason_that_is_no_signal():
+    """Who stops a loop from inside says why; what was asked for first stands."""
+    with (
+        pytest.raises(Stopped, match="stopped by --halt now; everything finished is kept") as stopped,
+        StopGuard() as guard,
+    ):
+        guard.stop("--halt now")
+        guard.stop("another reason")
+        guard.check()
+    assert stopped.value.code == 75
+
+
 def test_a_stop_is_no_error_of_ours():
     """No `except Exception` and no `except LeftoffError` in an item's work eats a stop."""
     assert not issubclass(Stopped, (Exception, LeftoffError))

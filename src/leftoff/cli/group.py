@@ -16,7 +16,7 @@ from leftoff.cli.exits import MEANINGS, errors_as_codes
 
 COMMANDS: Final = (
     *("status", "log", "dead", "retry", "forget", "verify", "repair", "compact", "copy", "export", "adopt"),
-    *("prove", "papers"),
+    *("prove", "each", "papers"),
 )
 """Each is the attribute of its own name in the module of its own name."""
 
@@ -82,4 +82,4 @@ def _codes() -> str:
 )
 @click.version_option(__version__, prog_name="leftoff")
 def main() -> None:
-    """Pick up where you left off: look at the journals of interrupted work, and mend them."""
+    """Pick up where you left off: run what can be interrupted, look at its journals, and mend them."""
