@@ -33,6 +33,7 @@ leftoff verify progress.jsonl              # is every byte what was written?
 leftoff repair progress.jsonl              # put what can be believed of a damaged journal in its place
 leftoff compact progress.jsonl             # leave out what no longer matters
 leftoff copy progress.jsonl progress.db    # the same journal in another place or format; --move goes on there
+leftoff plan progress.jsonl -a list.txt    # what would be done with this list now
 leftoff export progress.jsonl -o done.csv  # what is done and dead as CSV, JSON Lines or Parquet
 leftoff adopt progress.jsonl --from jobs.log --command 'gzip {}'    # take over what GNU parallel has done
 leftoff prove -- python my_script.py       # does my own program resume? it is killed 40 times
@@ -40,13 +41,13 @@ leftoff each -a urls.txt -- curl -fsSO {}  # a command for each line of a list, 
 leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed finds, into a database
 ```
 
-- `status`, `log`, `dead`, `export` and `verify` never lock and never change a byte: use them while the work goes on.
-  (SQLite makes its own `-wal` and `-shm` files beside a database that somebody reads.)
+- `status`, `log`, `plan`, `dead`, `export` and `verify` never lock and never change a byte: use them while the work
+  goes on. (SQLite makes its own `-wal` and `-shm` files beside a database that somebody reads.)
 - `retry`, `forget` and `adopt` own the run for a moment, `repair` and `compact` the whole journal, so they are refused
   (exit code 5) while it is being worked on.
 - A journal, a run or a key that is not there is an error; none is ever created, except by `each`, `adopt` and
   `papers sync`.
-- `--json` prints one object for `status`, `retry`, `forget`, `verify`, `repair`, `compact`, `copy`, `adopt`,
+- `--json` prints one object for `status`, `plan`, `retry`, `forget`, `verify`, `repair`, `compact`, `copy`, `adopt`,
   `export -o`, `prove` and `papers sync`, and JSON Lines for `log`, `dead`, `export`, `each`, `status --watch`
   and `papers list`. Times are UTC.
 - For people, control characters in keys and errors are shown escaped (`\\x1b`), so that no key can drive a terminal;

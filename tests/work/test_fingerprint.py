@@ -269,6 +269,6 @@ def test_parameters_count_by_their_value() -> None:
     one, other = version_of(twice, {"model": "a"}), version_of(twice, {"model": "b"})
     assert one is not None
     assert other is not None
-    assert changed_parts(one.parts, other.parts) == ["parameters"]
+    assert changed_parts(one.parts, other.parts) == ["parameter model"]
     with pytest.raises(UsageError, match=r"parameters=.*: give what JSON can hold"):
         version_of(twice, {"model": object()})

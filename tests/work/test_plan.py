@@ -65,7 +65,7 @@ def test_what_has_changed_is_named() -> None:
         list(run.map(fetch, "a", progress=False, parameters={"n": 1}))
         assert run.plan("a").changed is None
         assert run.plan("a", fetch, parameters={"n": 1}).changed == []
-        assert run.plan("a", fetch, parameters={"n": 2}).changed == ["parameters"]
+        assert run.plan("a", fetch, parameters={"n": 2}).changed == ["parameter n"]
         assert run.plan("a", other, parameters={"n": 1}).changed == ["test_plan.fetch", "test_plan.other"]
 
 

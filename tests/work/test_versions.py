@@ -126,7 +126,7 @@ def test_parameters_are_part_of_the_meaning(capsys: pytest.CaptureFixture[str]) 
         assert list(run.each("ab", parameters={"model": "small"}, progress=False)) == ["a", "b"]
         assert list(run.each("ab", parameters={"model": "small"}, progress=False)) == []
         assert list(run.batches("ab", 2, parameters={"model": "small"}, progress=False)) == []
-        with pytest.raises(CodeChanged, match=r"before parameters changed"):
+        with pytest.raises(CodeChanged, match=r"before parameter model changed"):
             list(run.each("ab", parameters={"model": "large"}, on_change="refuse", progress=False))
         assert list(run.each("ab", parameters={"model": "large"}, on_change="redo", progress=False)) == ["a", "b"]
         assert list(run.each("ab", progress=False)) == []

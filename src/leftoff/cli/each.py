@@ -21,6 +21,7 @@ from leftoff.shell.limits import parse_places, parse_span
 from leftoff.shell.outputs import pieces
 from leftoff.shell.processes import Output
 from leftoff.shell.starter import KEPT
+from leftoff.work.versions import ON_CHANGE
 
 _ITEMS = ":::"
 _FOREIGN = ("::::", ":::+", "::::+")
@@ -58,6 +59,14 @@ class Each(click.Command):
 @click.option("--timeout", metavar="T", help="Seconds, or 1m30s, that each may take.")
 @click.option("--kill-after", metavar="T", default="5", show_default=True, help="Seconds from SIGTERM to SIGKILL.")
 @click.option("--stop-after", metavar="T", help="Seconds, or 2h30m, after which nothing is begun; exit code 75.")
+@click.option("--grace", metavar="T", help="Between a SIGTERM and the kill: what does not end by then is given back.")
+@click.option(
+    "--on-change",
+    type=click.Choice(ON_CHANGE),
+    default="warn",
+    show_default=True,
+    help="If COMMAND is another one now.",
+)
 @click.option("--halt", metavar="WHEN", default="never", show_default=True, help="Such as now,fail=1 or soon,fail=10%.")
 @click.option("--results", metavar="DIR", help="Keep what each wrote in DIR/ITEM/stdout and stderr.")
 @click.option("-k", "--keep-order", "ordered", is_flag=True, help="Print in the order of the items.")
@@ -95,7 +104,7 @@ def each(
         return Exit.COMPLETE
     tag, jobs, bar = options.pop("tag"), options.pop("jobs"), options.pop("bar")
     printer = _print_json if as_json else _printer(sys.stdout.buffer, tag=tag)
-    for name in ("timeout", "stop_after", "kill_after"):
+    for name in ("timeout", "stop_after", "kill_after", "grace"):
         options[name] = parse_span(options[name], name)
     summary = each_command(
         command, source, jobs=None if jobs is None else parse_places(jobs), progress=bar, tell=printer, **options

@@ -15,7 +15,7 @@ from leftoff import __version__
 from leftoff.cli.exits import MEANINGS, errors_as_codes
 
 COMMANDS: Final = (
-    *("status", "log", "dead", "retry", "forget", "verify", "repair", "compact", "copy", "export", "adopt"),
+    *("status", "log", "plan", "dead", "retry", "forget", "verify", "repair", "compact", "copy", "export", "adopt"),
     *("prove", "each", "papers"),
 )
 """Each is the attribute of its own name in the module of its own name."""

@@ -109,7 +109,7 @@ def each_command(
             key=_key,
             workers=jobs or cpu_count(),
             ordered=ordered,
-            **_for_commands(options, work),
+            **_for_commands(options, work, command),
         )
         if resume_failed and run in opened.runs():
             its_run.retry()
@@ -125,7 +125,7 @@ def _key(item: Item) -> str:
     return item.key
 
 
-def _for_commands(options: LoopOptions, work: _Work) -> LoopOptions:
+def _for_commands(options: LoopOptions, work: _Work, command: Sequence[str]) -> LoopOptions:
     """Return a loop's options with what holds for commands: they rarely fail for a moment, and lists repeat lines."""
     if "on_fate" in options:
         raise UsageError("on_fate=: pass tell=, which is called with what an item's command wrote, too")
@@ -134,6 +134,7 @@ def _for_commands(options: LoopOptions, work: _Work) -> LoopOptions:
     wanted: LoopOptions = {"attempts": 1, "progress": False, "duplicates": "skip"}
     wanted.update(options)
     wanted["on_fate"] = work.on_fate
+    wanted["parameters"] = {"command": list(command)}  # whose results the run holds
     return wanted
 
 

@@ -26,7 +26,6 @@ from leftoff.work.values import encode
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _UNSAID: Final = frozenset({"ctx", "type_comment", "kind"})  # of no meaning, or not the same in every Python
 _FOREIGN: Final = ("site-packages", "dist-packages")
-_PARAMETERS: Final = "parameters"
 _LAMBDA: Final = "<lambda>"
 _HEAP_TYPE: Final = 1 << 9  # a flag of types that Python code defined
 
@@ -47,9 +46,10 @@ def version_of(function: Callable[..., Any] | None, parameters: Any = None) -> V
     if _is_our_own(function):
         function = None
     parts = {} if function is None else _Parts(function).sums
-    if parameters is not None:
-        parts[_PARAMETERS] = _sum(_parameters_text(parameters))
-    if not parts or (function is not None and parts.keys() == {_PARAMETERS}):
+    if function is not None and not parts:
+        return None
+    parts |= _parameter_parts(parameters)
+    if not parts:
         return None
     return Version(_sum(json.dumps(sorted(parts.values())), 12), parts)  # what moves to another file is the same
 
@@ -59,12 +59,18 @@ def _is_our_own(function: Any) -> bool:
     return bool(module.partition(".")[0] == __name__.partition(".")[0])
 
 
-def _parameters_text(parameters: Any) -> str:
+def _parameter_parts(parameters: Any) -> dict[str, str]:
+    """Return a part for each declared parameter."""
+    if parameters is None:
+        return {}
     try:
-        text = encode(parameters, _PARAMETERS)
+        plain = json.loads(encode(parameters, "parameters") or "null")
     except UnusableValue as error:
         raise UsageError(f"parameters={parameters!r}: give what JSON can hold ({error.__context__})") from None
-    return json.dumps(json.loads(text or "null"), sort_keys=True)
+    named = plain if isinstance(plain, dict) else {"": plain}
+    return {
+        f"parameter {name}".rstrip(): _sum(json.dumps([name, value], sort_keys=True)) for name, value in named.items()
+    }
 
 
 def changed_parts(before: dict[str, str], now: dict[str, str]) -> list[str]:
