@@ -81,8 +81,8 @@ def test_a_stop_may_have_a_reason_that_is_no_signal():
         pytest.raises(Stopped, match="stopped by --halt now; everything finished is kept") as stopped,
         StopGuard() as guard,
     ):
-        guard.stop("--halt now")
-        guard.stop("another reason")
+        guard.ask("--halt now")
+        guard.ask("another reason")
         guard.check()
     assert stopped.value.code == 75
 
