@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -90,6 +91,25 @@ def test_a_program_that_is_killed_ends_as_if_nothing_had_happened(program: str, 
     assert requests(folder) == before, "a third run asks for nothing"
 
 
+def test_commands_that_are_killed_are_run_on(folder: Path) -> None:
+    """The shell's loop runs each command once, and at most its four in hand twice; one more run does nothing."""
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    options: dict[str, Any] = {"cwd": folder, "env": {**os.environ, "PATH": os.pathsep.join(folders)}}
+    command = ["sh", "commands.sh"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True, **options)
+    while len(requests(folder)) < 18:
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **options)
+    counted = Counter(requests(folder))
+    assert counted.keys() == PAPERS
+    assert counted.total() - len(PAPERS) <= 4
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **options)
+    assert Counter(requests(folder)) == counted
+
+
 def test_the_budget_stops_and_goes_on(folder: Path) -> None:
     """A dollar is enough for twenty papers; with more it goes on, and no paper is paid for twice."""
     end(start(folder, "budget.py", "1"), 75)
@@ -118,5 +138,5 @@ def test_the_plan_says_what_the_page_says(folder: Path) -> None:
 
 def test_the_page_shows_the_programs_as_they_are() -> None:
     """Each block of the tutorial is a file of its folder, word for word, and each file is on the page."""
-    blocks = dict(re.findall(r"^```py\n# (\S+)\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
-    assert blocks == {path.name: path.read_text("utf-8") for path in TUTORIAL.glob("*.py")}
+    blocks = dict(re.findall(r"^```(?:py|sh)\n# (\S+)\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+    assert blocks == {path.name: path.read_text("utf-8") for path in TUTORIAL.iterdir() if path.is_file()}
