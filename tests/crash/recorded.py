@@ -261,7 +261,7 @@ OTHERS = {
     "segments_copying.py appearing_directory sync_directory 0": "of a copy: the recorded program makes none",
     "segments_copying.py appearing_directory sync_directory 1": "of a copy: the recorded program makes none",
     "jsonl_owner.py close sync_file 0": "what 'process' has not promised yet",
-    "outputs.py _make_folder sync_directory 0": "of commands: the recorded program starts none (tests/shell/test_each.py)",
+    "outputs.py _make_folder sync_directory 0": "of commands: the recorded program starts none",
     "sync.py keep_aside sync_file 0": "what was cut off was never acknowledged",
     "sync.py keep_aside sync_directory 0": "what was cut off was never acknowledged",
 }
