@@ -85,33 +85,33 @@ async def nap_soon(n):
 
 
 def walk_each(run, **options):
-    for n in run.each(range(1000), **options):
+    for n in run.each(range(10_000), **options):
         nap(n)
 
 
 def walk_batches(run, **options):
-    for batch in run.batches(range(1000), 2, **options):
+    for batch in run.batches(range(10_000), 2, **options):
         nap(batch)
 
 
 async def walk_aeach(run, **options):
-    async for n in run.aeach(range(1000), **options):
+    async for n in run.aeach(range(10_000), **options):
         await nap_soon(n)
 
 
 def walk_executor(run, **options):
     with ThreadPoolExecutor(2) as pool:
-        list(run.map(nap, range(1000), executor=pool, **options))
+        list(run.map(nap, range(10_000), executor=pool, **options))
 
 
 WAYS = {
     "each": walk_each,
     "batches": walk_batches,
-    "map": lambda run, **options: list(run.map(nap, range(1000), **options)),
-    "threads": lambda run, **options: list(run.map(nap, range(1000), workers=2, **options)),
+    "map": lambda run, **options: list(run.map(nap, range(10_000), **options)),
+    "threads": lambda run, **options: list(run.map(nap, range(10_000), workers=2, **options)),
     "executor": walk_executor,
     "aeach": lambda run, **options: asyncio.run(walk_aeach(run, **options)),
-    "amap": lambda run, **options: asyncio.run(collect(run.amap(nap_soon, range(1000), **options))),
+    "amap": lambda run, **options: asyncio.run(collect(run.amap(nap_soon, range(10_000), **options))),
 }
 
 
@@ -123,7 +123,7 @@ def test_every_loop_stops_before_its_deadline_and_can_be_resumed(monkeypatch, wa
     for _ in range(2):
         options = {"stop_after": 1.0} if by == "stop_after" else {}
         if by == "SLURM":
-            monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time() + 4)))
+            monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time() + 2.5)))
         with leftoff.open("p.jsonl") as journal:
             run = journal.run("r")
             with pytest.raises(leftoff.Stopped, match="everything finished is kept: run the same again") as stopped:
@@ -132,7 +132,7 @@ def test_every_loop_stops_before_its_deadline_and_can_be_resumed(monkeypatch, wa
             assert ("stop_after=1.0" if by == "stop_after" else "the end of its SLURM job") in str(stopped.value)
             assert not run.store.open_items("r")
             before, done = done, len(list(run.keys("done")))
-        assert before < done < 1000
+        assert before < done < 10_000
 
 
 @pytest.mark.parametrize("way", ["each", "map", "threads", "aeach", "amap"])
@@ -170,7 +170,7 @@ def test_a_program_ends_with_75_and_says_why(tmp_path):
     """Uncaught, it is an exit code and a line, no traceback."""
     text = (
         "import leftoff, time\n"
-        "for n in leftoff.each(range(1000), 'p.jsonl', run='r', stop_after='0.3s', progress=False): time.sleep(0.02)\n"
+        "for n in leftoff.each(range(10_000), 'p.jsonl', run='r', stop_after='0.3s', progress=False): time.sleep(0.02)\n"
     )
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
     assert ended.returncode == 75
