@@ -33,6 +33,23 @@ def test_the_item_is_read_back_from_the_command(parallel: Parallel, template: st
     assert sorted_out(joblog(log, command=template)) == (NASTY, [], [])
 
 
+@pytest.mark.parametrize("template", ["true {}", "test -n {} -o {}", "true"])
+def test_the_word_in_which_all_commands_differ_is_the_item(parallel: Parallel, template: str) -> None:
+    """Without a template it is told by the log itself, where the item is a word of its own."""
+    log = parallel(template, [item for item in NASTY if item.strip()])
+    done = sorted_out(joblog(log))[0]
+    assert done
+    assert set(done) <= set(NASTY)
+    assert set(done) == set(sorted_out(joblog(log, command=template))[0])
+
+
+def test_where_no_one_word_differs_the_command_is_asked_for(parallel: Parallel) -> None:
+    """One command alone tells nothing, nor do two words that differ in other ways."""
+    for template, items in (("true {}", ["one"]), ("true {} {.}", ["a.x", "b.y"])):
+        with pytest.raises(UsageError, match="say which command parallel was given"):
+            list(joblog(parallel(template, items, log=f"{len(items)}.log")))
+
+
 def test_an_item_may_hold_a_line_break(parallel: Parallel) -> None:
     """A list that was separated by zero bytes can have items of several lines."""
     log = parallel("true {}", ["a\nb", "c"], "-0", end="\0")
@@ -119,7 +136,6 @@ def test_several_commands_in_one_log_are_told_apart(parallel: Parallel) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({}, "say which command parallel was given"),
         ({"command": "true {1}"}, "{1} of the command cannot be read back"),
         ({"command": "true {= s/a// =}"}, "cannot be read back"),
         ({"command": "true {.}"}, "does not hold the item itself"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.adopt import outputs
+from leftoff.adopt import Done, Note, outputs
 from leftoff.errors import UsageError
 from tests.adopt.conftest import NASTY, sorted_out
 
@@ -42,11 +42,33 @@ def test_empty_files_are_a_crash_s_leftovers() -> None:
     assert (set(done), failed, [doubt.where for doubt in doubts]) == ({"a", "e"}, ["b"], ["out/c.json"])
 
 
+def test_the_newest_file_is_read_where_it_can_prove_that_it_is_whole() -> None:
+    """A .json that others show to be JSON, and that is torn, is not done; a whole one is."""
+    write("out/old.json")
+    write("out/new.json", b'{"half":', age=1)
+    assert sorted_out(outputs("out/{key}.json"))[:2] == (["old"], ["new"])
+    write("out/new.json", b"{}", age=1)
+    assert (set(sorted_out(found := outputs("out/{key}.json"))[0]), list(found)) == ({"old", "new"}, [])
+
+
+@pytest.mark.parametrize("suffix", ["txt", "json"])
+def test_where_nothing_can_be_proven_the_newest_is_named(suffix: str) -> None:
+    """Files that are not empty are done; the one that may be half-written is named, with what leaves it out."""
+    write(f"out/old.{suffix}", b"no JSON")
+    write(f"out/new.{suffix}", b"no JS", age=1)
+    found = list(outputs(f"out/{{key}}.{suffix}"))
+    assert {each.key for each in found if isinstance(each, Done)} == {"old", "new"}
+    (note,) = [each.text for each in found if isinstance(each, Note)]
+    assert note.startswith(
+        f"out/new.{suffix} is the newest; if the work was killed it may be half-written: --workers 1"
+    )
+
+
 def test_what_was_in_hand_is_doubted() -> None:
-    """The newest file is not believed, with in_hand the newest few: a kill leaves them half-written and not empty."""
+    """With in_hand so many of the newest are not believed: a kill leaves them half-written and not empty."""
     for number, key in enumerate("abcd"):
         write(f"out/{key}.json", b'{"half":', age=number)
-    assert [doubt.where for doubt in sorted_out(outputs("out/{key}.json"))[2]] == ["out/a.json"]
+    assert [doubt.where for doubt in sorted_out(outputs("out/{key}.json", in_hand=1))[2]] == ["out/a.json"]
     assert set(sorted_out(outputs("out/{key}.json", in_hand=3))[0]) == {"d"}
     assert set(sorted_out(outputs("out/{key}.json", in_hand=9))[0]) == set()
 
@@ -69,7 +91,7 @@ def test_lines_cannot_prove_that_they_are_all() -> None:
     write("out/old.jsonl", b"1\n2\n")
     write("out/torn.jsonl", b"1\n2")
     write("out/bad.jsonl", b"1\n}\n")
-    done, failed, doubts = sorted_out(outputs("out/{key}.jsonl", check=True))
+    done, failed, doubts = sorted_out(outputs("out/{key}.jsonl", check=True, in_hand=1))
     assert (done, set(failed), [doubt.where for doubt in doubts]) == (["old"], {"torn", "bad"}, ["out/new.jsonl"])
 
 

@@ -170,7 +170,7 @@ def test_a_program_ends_with_75_and_says_why(tmp_path):
     """Uncaught, it is an exit code and a line, no traceback."""
     text = (
         "import leftoff, time\n"
-        "for n in leftoff.each(range(10_000), 'p.jsonl', run='r', stop_after='0.3s', progress=False): time.sleep(0.02)\n"
+        "for n in leftoff.each(range(9999), 'p.jsonl', run='r', stop_after='0.3s', progress=False): time.sleep(0.02)\n"
     )
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
     assert ended.returncode == 75

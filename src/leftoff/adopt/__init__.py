@@ -6,7 +6,7 @@
 4. Adopting again, or going on after a kill, adopts nothing twice: known keys are asked for and passed over.
 """
 
-from leftoff.adopt.found import Done, Doubt, Found, NotDone
+from leftoff.adopt.found import Done, Doubt, Found, NotDone, Note
 from leftoff.adopt.joblog import joblog
 from leftoff.adopt.keys_file import keys_of_csv, keys_of_jsonl, keys_of_lines
 from leftoff.adopt.outputs import outputs
@@ -19,6 +19,7 @@ __all__ = [
     "Doubt",
     "Found",
     "NotDone",
+    "Note",
     "adopt",
     "joblog",
     "keys_of_csv",

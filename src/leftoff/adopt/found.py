@@ -33,7 +33,13 @@ class Doubt(NamedTuple):
     why: str
 
 
-Found = Done | NotDone | Doubt
+class Note(NamedTuple):
+    """Be a word to the user about a source."""
+
+    text: str
+
+
+Found = Done | NotDone | Doubt | Note
 
 
 class Line(NamedTuple):
@@ -79,7 +85,7 @@ def last_words(read: Callable[[], Iterator[Found]], in_hand: int = 0) -> Iterato
     failed: dict[str, str] = {}
     newest: dict[str, None] = {}
     for found in read():
-        if isinstance(found, Doubt):
+        if isinstance(found, (Doubt, Note)):
             continue
         if isinstance(found, Done):
             failed.pop(found.key, None)
@@ -95,5 +101,7 @@ def last_words(read: Callable[[], Iterator[Found]], in_hand: int = 0) -> Iterato
     for key in newest.keys() - failed.keys():
         yield Doubt(key, "it was among the last, and may have been in hand")
     for found in read():
-        if isinstance(found, Doubt) or (isinstance(found, Done) and not (found.key in failed or found.key in newest)):
+        if isinstance(found, (Doubt, Note)) or (
+            isinstance(found, Done) and not (found.key in failed or found.key in newest)
+        ):
             yield found

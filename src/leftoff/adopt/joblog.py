@@ -19,6 +19,8 @@ from leftoff.errors import UsageError
 HEADER: Final = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand"
 _TIMES: Final = r"\t *\d+\.\d+\t *-?\d+\.\d+\t-?\d+\t"
 _RECORD: Final = re.compile(rf"(\d+)\t[^\t\n]+{_TIMES}-?\d+\t(-?\d+)\t(-?\d+)\t(.*)", re.DOTALL)
+_WORDS: Final = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|[^\s'"\\])+""", re.DOTALL)
+_COMPARED: Final = 10_000  # so many commands tell in which word all differ
 _GLUED: Final = re.compile(rf"{_TIMES}.*{_TIMES}|\0{{8}}", re.DOTALL)  # the times of two lines, or a hole of zeros
 
 
@@ -27,8 +29,11 @@ def joblog(path: str, *, command: str | None = None, items: str | None = None) -
 
     path: the file; command: the command template as parallel was given it, such as ``'convert {} out/{}.png'``, or
     ``'{}'`` where each line of the list was a command; items: the file of the list that parallel was given *at that
-    time*, for a command that does not hold the item. Raises UsageError where neither is given, or they do not fit.
+    time*, for a command that does not hold the item. Without both the item is the one word in which all commands
+    differ. Raises UsageError where there is none, or what is given does not fit.
     """
+    if command is None and items is None:
+        command = _inferred(path)
     if command is None and items is None:
         raise UsageError(
             f"{path} has the commands, not the items: say which command parallel was given, such as --command 'convert"
@@ -38,6 +43,30 @@ def joblog(path: str, *, command: str | None = None, items: str | None = None) -
     if template is not None and template.needs_items and items is None:
         raise UsageError(f"the command {template.text} does not hold the item itself; give the list, too: --items LIST")
     return _read(path, template, items)
+
+
+def _inferred(path: str) -> str | None:
+    """Return the template of a log whose commands differ in one word, wherever that stands in them; else None.
+
+    Where the item was only a part of that word, this finds keys that no list has: they harm nobody.
+    """
+    commands: list[list[str]] = []
+    with open_source(path) as file:
+        for line in lines_of(file, os.fstat(file.fileno()).st_size):
+            match = _RECORD.fullmatch(line.data.decode("utf-8", "surrogateescape")) if line.ended else None
+            if match is not None and not _GLUED.search(match[0]):
+                words = _WORDS.findall(match[4])
+                if " ".join(words) != match[4]:
+                    return None
+                if len(commands) < _COMPARED or len(words) != len(commands[0]):
+                    commands.append(words)
+    if len(commands) < 2 or len({len(words) for words in commands}) > 1:
+        return None
+    columns = list(zip(*commands, strict=True))
+    differing = [words for words in columns if len(set(words)) > 1]
+    if not differing or any(words != differing[0] for words in differing):
+        return None
+    return " ".join(words[0] if words not in differing else "{}" for words in columns)
 
 
 def _read(path: str, template: Template | None, items: str | None) -> Iterator[Found]:

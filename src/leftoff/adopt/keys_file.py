@@ -16,6 +16,7 @@ from leftoff.adopt.found import Done, Doubt, Found, Line, NotDone, last_words, l
 from leftoff.errors import UsageError
 
 _TORN: Final = "the last line has no end: it is torn"
+_USUAL: Final = "key"  # the field that holds the key where nobody says which
 _NAMED: Final = 12  # so many fields are named in an error
 
 Where = tuple[str, str] | None
@@ -41,7 +42,9 @@ def keys_of_lines(path: str, *, in_hand: int = 0) -> Iterator[Found]:
 def keys_of_jsonl(
     path: str, *, key: str | None = None, value: str | None = None, where: Where = None, in_hand: int = 0
 ) -> Iterator[Found]:
-    """Yield the key of each line of a JSON Lines file: the line's own text or integer, or the field ``key`` of it.
+    """Yield the key of each line of a JSON Lines file: the line's own text or integer, or one field of it.
+
+    key: the field (default: the one called "key").
 
     value: the field that holds the item's result; where: ``("status", "ok")`` for lines that say of an item whether it
     is done, of which the last word counts; in_hand: so many of the last keys are doubted. Raises UsageError where the
@@ -61,10 +64,11 @@ def keys_of_jsonl(
             if not line.ended and not isinstance(row, (dict, str)):
                 yield Doubt(_at(path, line), _TORN)
                 continue
+            name = _USUAL if key is None and isinstance(row, dict) else key
             if first:
-                _check_first(path, row, (key, value, where and where[0]))
+                _check_first(path, row, (name, value, where and where[0]))
                 first = False
-            yield _found(path, line.number, row, key, value, where)
+            yield _found(path, line.number, row, name, value, where)
 
     return _twice(path, read, in_hand)
 
@@ -74,14 +78,15 @@ def keys_of_csv(
 ) -> Iterator[Found]:
     """Yield the key of each row of a CSV file whose first line names the columns (tabs between them in a ``.tsv``).
 
-    The arguments are those of `keys_of_jsonl`; without ``key`` the file must have one column.
+    The arguments are those of `keys_of_jsonl`; without ``key`` it is the only column, or the one called "key".
     """
 
     def read(lines: Iterator[Line]) -> Iterator[Found]:
         torn: list[Line] = []
         rows = csv.reader(_cells(lines, torn), delimiter="\t" if path.endswith(".tsv") else ",", strict=True)
         columns = next(rows, [])
-        name = columns[0] if key is None and len(columns) == 1 else key
+        usual = columns[0] if len(columns) == 1 else _USUAL if _USUAL in columns else None
+        name = usual if key is None else key
         if name is None or {name, value, where and where[0]} - {*columns, None}:
             raise UsageError(f"{path} has the columns {_some(columns)}: say which holds the key with --key COLUMN")
         while True:
@@ -143,7 +148,7 @@ def _check_first(path: str, row: Any, names: tuple[str | None, ...]) -> None:
     """Raise UsageError where the fields that were asked for are not there, or none was."""
     wanted = [name for name in names if name is not None]
     if isinstance(row, dict):
-        if names[0] is None or set(wanted) - row.keys():
+        if set(wanted) - row.keys():
             raise UsageError(f"{path} has the fields {_some(list(row))}: say which holds the key with --key FIELD")
     elif wanted:
         raise UsageError(f"{path} has no fields: its first line is {json.dumps(row)[:60]}")

@@ -1,7 +1,8 @@
 """Files that the work has written, one an item: ``out/{key}.json``.
 
 1. A file tells that an item is done only if it is a regular file and not empty.
-2. Who was killed left one file per worker half-written, and those are the newest: they are doubted.
+2. Who was killed left one file per worker half-written, and those are the newest: so many are doubted if the user says
+   how many there were, else the newest is read where it can prove that it is whole, and named where it cannot.
 3. Only a format that tells by itself where it ends can prove that such a file is whole: JSON's brackets, gzip's sum.
 """
 
@@ -14,23 +15,23 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
-from leftoff.adopt.found import Done, Doubt, Found, NotDone
+from leftoff.adopt.found import Done, Doubt, Found, NotDone, Note
 from leftoff.errors import UsageError
 
 KEY: Final = "{key}"
 _BLOCK: Final = 1 << 20
 
 
-def outputs(pattern: str, *, in_hand: int = 1, check: bool = False) -> Iterator[Found]:
+def outputs(pattern: str, *, in_hand: int | None = None, check: bool = False) -> Iterator[Found]:
     """Yield the keys whose output is there.
 
     pattern: a path with one ``{key}`` in it, which stands for a name or a part of one, never for several directories;
-    in_hand: how many items were worked on when the work died, whose files are the newest (0 believes them all); check:
-    read each file whole, which a ``.json`` or ``.gz`` needs to prove that it is complete.
+    in_hand: how many items were worked on when the work died, whose files are the newest and are not believed (0
+    believes them all); check: read each file whole, which a ``.json`` or ``.gz`` needs to prove that it is complete.
 
     Raises UsageError for a pattern that finds no file at all.
     """
@@ -41,10 +42,11 @@ def outputs(pattern: str, *, in_hand: int = 1, check: bool = False) -> Iterator[
     return _outputs(pattern, in_hand, check=check)
 
 
-def _outputs(pattern: str, in_hand: int, *, check: bool) -> Iterator[Found]:
+def _outputs(pattern: str, in_hand: int | None, *, check: bool) -> Iterator[Found]:
     kind = _kind(pattern)
     proves = check and kind in ("json", "gz")
-    newest = _nth_newest(pattern, 0 if proves else in_hand)
+    newest = _nth_newest(pattern, 0 if proves else in_hand or 0)
+    torn = None if check or in_hand is not None else (yield from _torn_newest(pattern, kind))
     there = False
     for key, path in _matching(pattern):
         there = True
@@ -53,6 +55,8 @@ def _outputs(pattern: str, in_hand: int, *, check: bool) -> Iterator[Found]:
             yield Doubt(str(path), "it is no regular file")
         elif not status.st_size:
             yield NotDone(key, "its file is empty")
+        elif path == torn:
+            yield NotDone(key, "it is the newest, and not whole")
         elif newest is not None and status.st_mtime_ns >= newest:
             yield Doubt(str(path), "it is among the newest, and may have been in hand")
         elif check and (why := _broken(path, kind)):
@@ -61,6 +65,22 @@ def _outputs(pattern: str, in_hand: int, *, check: bool) -> Iterator[Found]:
             yield Done(key)
     if not there:
         raise UsageError(f"there is no file {pattern}; nothing was changed")
+
+
+def _torn_newest(pattern: str, kind: str | None) -> Generator[Found, None, Path | None]:
+    """Return the newest file if it is half-written; say which it is where that cannot be told."""
+    files = (path for _, path in _matching(pattern) if path.is_file() and path.stat().st_size)
+    found = heapq.nlargest(2, files, key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        return None
+    newest, *before = found
+    if kind in ("json", "gz"):
+        if _broken(newest, kind) is None:
+            return None
+        if before and _broken(before[0], kind) is None:  # else they are not what their names say
+            return newest
+    yield Note(f"{newest} is the newest; if the work was killed it may be half-written: --workers 1 leaves it out")
+    return None
 
 
 def _kind(pattern: str) -> str | None:

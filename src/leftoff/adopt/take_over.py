@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from leftoff.adopt.found import Done, Doubt, Found, NotDone
+from leftoff.adopt.found import Done, Doubt, Found, NotDone, Note
 from leftoff.errors import UnusableKey, UnusableValue, UsageError
 from leftoff.journal.entry import Draft
 from leftoff.journal.store import Durability
@@ -30,8 +30,8 @@ Tell = Callable[[Done], object]
 class Adopted:
     """Be what an adoption did: how many keys it ``adopted``, and how many were done or dead here before (``known``).
 
-    ``not_done`` failed there; ``doubts`` were not believed, the first few of them are ``doubted``; ``new`` says that
-    there was no such run before.
+    ``not_done`` failed there; ``doubts`` were not believed, the first few of them are ``doubted``; ``notes`` say what
+    is to be known of the source; ``new`` says that there was no such run before.
     """
 
     run: str
@@ -41,6 +41,7 @@ class Adopted:
     not_done: int = 0
     doubts: int = 0
     doubted: list[Doubt] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def doubt(self, doubt: Doubt) -> None:
         """Count something that is not believed."""
@@ -99,6 +100,8 @@ def _chunks(source: Iterable[Found], adopted: Adopted) -> Iterator[_Chunk]:
             adopted.not_done += 1
         elif isinstance(found, Doubt):
             adopted.doubt(found)
+        elif isinstance(found, Note):
+            adopted.notes.append(found.text)
         else:
             try:
                 key = own_key(found.key)

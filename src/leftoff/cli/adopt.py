@@ -29,9 +29,7 @@ _WIDEST = 160
 @click.option("--key", metavar="FIELD", help="jsonl, csv: the field that holds the key.")
 @click.option("--value", metavar="FIELD", help="jsonl, csv: the field that holds the result.")
 @click.option("--where", metavar="FIELD=TEXT", help="jsonl, csv: done is only what says this, last.")
-@click.option(
-    "--workers", metavar="N", type=click.IntRange(min=0), help="So many were in hand: doubt the newest. [outputs: 1]"
-)
+@click.option("--workers", metavar="N", type=click.IntRange(min=0), help="So many were in hand: doubt the newest.")
 @click.option("--check", is_flag=True, help="outputs: read each file whole (.json, .jsonl, .gz).")
 @click.option("--trust-seen", is_flag=True, help="scrapy: what was requested counts as done, fetched or not.")
 @click.option("--dry-run", is_flag=True, help="Print the keys that would be adopted, and change nothing.")
@@ -99,6 +97,7 @@ def _paragraph(place: str, adopted: Adopted, *, dry_run: bool) -> str:
         lines += [f"    {_doubt(doubt.where)}: {_doubt(doubt.why)}" for doubt in adopted.doubted[:_SHOWN]]
         if adopted.doubts > _SHOWN:
             lines.append(f"    and {adopted.doubts - _SHOWN:,} more")
+    lines += [f"  {_doubt(note)}" for note in adopted.notes]
     return "\n".join(lines)
 
 
