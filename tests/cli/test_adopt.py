@@ -46,6 +46,7 @@ def test_a_program_is_told_all_of_it(place: str, log: str) -> None:
     assert told == {
         "journal": place, "dry_run": True, "run": "each", "new": True, "adopted": 2, "known": 0, "not_done": 1,
         "doubts": 1, "doubted": [{"where": "jobs.log, line 5", "why": "the line is torn, or glued to a torn one"}],
+        "notes": [],
     }  # fmt: skip
     assert not Path(place).exists()
     assert call("adopt", place, "--from", log, *COMMAND, "--json").json == {**told, "dry_run": False}
