@@ -175,7 +175,7 @@ class Pass:
     def may_spend(self) -> bool:
         """Return whether the budget allows another attempt; where it does not, the loop stops at its boundary."""
         if self.budget.is_spent():
-            self.guard.ask(self.budget.reason)
+            self.guard.ask(self.budget.reason, "run it again with a greater one to go on")
         return not self.budget.is_spent()
 
     def charge(self, key: str, attempt: int, amounts: Amounts) -> None:

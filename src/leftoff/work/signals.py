@@ -32,6 +32,7 @@ from leftoff.work.deadline import Deadline
 
 CODES = {int(signal.SIGINT): 130, int(signal.SIGTERM): 75}  # what the process exits with
 CAUSES = {130: "Ctrl-C", 75: "SIGTERM"}
+AGAIN = "run the same again to go on"
 LONGEST_TEXT = 200  # characters of an item's text
 _PART_OF_GRACE = 0.9
 SLICE = 1.0  # seconds: a signal that another thread received is seen at least this often
@@ -54,7 +55,7 @@ class StopGuard:
     the last item is not lost.
     """
 
-    __slots__ = ("asked", "cause", "deadline", "grace", "hand", "urgent", "wake")
+    __slots__ = ("asked", "cause", "deadline", "grace", "hand", "remedy", "urgent", "wake")
 
     def __init__(self) -> None:
         self.hand: str | None = None
@@ -63,6 +64,7 @@ class StopGuard:
         self.wake: Callable[[], None] | None = None
         self.deadline: Deadline | None = None
         self.cause: str | None = None  # of a stop that no signal asked for
+        self.remedy = AGAIN
         self.grace: float | None = None  # seconds between a SIGTERM and what cannot be caught
 
     def __enter__(self) -> StopGuard:
@@ -81,17 +83,17 @@ class StopGuard:
         """Raise what was asked for, if anything was: ``Stopped``, or KeyboardInterrupt in an interactive session."""
         if self.asked is not None:
             _handlers.pending = None
-            raise _stop(self.asked, self.cause)
+            raise _stop(self.asked, self.cause, self.remedy)
 
     def look(self, *, over: bool = False) -> None:
         """Ask for a stop where an item that began now would probably run into the deadline, or where time is over."""
         if self.deadline is not None and (over or self.deadline.is_near()):
             self.ask(self.deadline.reason)
 
-    def ask(self, cause: str) -> None:
+    def ask(self, cause: str, remedy: str = AGAIN) -> None:
         """Ask for a stop at the loop's next boundary, resumable, for another cause than a signal."""
         if self.asked is None:
-            self.asked, self.cause = CODES[signal.SIGTERM], cause
+            self.asked, self.cause, self.remedy = CODES[signal.SIGTERM], cause, remedy
 
     def sleep(self, seconds: float) -> None:
         """Wait this long with nothing in hand, so that a signal ends it at once; never less."""
@@ -255,8 +257,8 @@ def _is_committing(frame: FrameType | None) -> bool:
     return False
 
 
-def _stop(code: int, cause: str | None = None) -> BaseException:
-    message = f"stopped by {cause or CAUSES[code]}; everything finished is kept: run the same again to go on"
+def _stop(code: int, cause: str | None = None, remedy: str = AGAIN) -> BaseException:
+    message = f"stopped by {cause or CAUSES[code]}; everything finished is kept: {remedy}"
     if code == CODES[signal.SIGINT] and _is_interactive():
         return KeyboardInterrupt(message)  # a SystemExit would end the interpreter, or be shown as a wish to
     return Stopped(message, code)
