@@ -195,6 +195,34 @@ def test_thousands_of_inner_runs_need_no_more_files_than_one(how: str) -> None:
         assert max(counts[10:]) <= max(counts[:10])
 
 
+@pytest.mark.parametrize("place", ["run.jsonl", "run/"])
+def test_steps_of_one_run_in_several_threads_are_not_given_up_under_each_other(place: str) -> None:
+    """A run that the items of several workers use at the same time stays owned, and every step is recorded."""
+    with leftoff.open(place, durability="process") as journal:
+        steps = journal.run("steps")
+
+        def work(item: int) -> int:
+            return sum(steps.step(f"{item} {part}", int, part) for part in range(5))
+
+        outcomes = list(journal.run("outer").map(work, range(60), workers=4, progress=False))
+        assert [outcome.error for outcome in outcomes] == [None] * 60
+        assert len([entry for entry in journal.entries("steps") if entry.kind == "step"]) == 300
+        assert journal.verify() == []
+
+
+@pytest.mark.parametrize("place", ["run.jsonl", "run.db", "run/"])
+def test_a_run_used_across_items_is_not_given_up_in_the_middle_of_a_step(place: str) -> None:
+    """What an earlier item began is given up before a run is used again, never while it is."""
+    with leftoff.open(place) as journal:
+        steps, others = journal.run("steps"), journal.run("others")
+        for item in journal.run("outer").each(range(3), progress=False):
+            found = steps.step("outer", lambda item=item: others.step("inner", str, item), item)
+            assert found == str(item)
+        assert {entry.key for entry in journal.entries("steps") if entry.kind == "step"} == {
+            f"outer [{item}]" for item in range(3)
+        }
+
+
 def test_an_inner_loop_that_was_left_is_settled() -> None:
     """A `break` inside gives its item back, also when its run has to wait for that until the outer item has ended."""
     with leftoff.open("run.jsonl") as journal:

@@ -98,6 +98,12 @@ def outer_item() -> Hand | None:
     return hand
 
 
+def began_inside() -> Inside | None:
+    """Return what is begun inside the item around, None outside of all items; what an earlier one began is given up."""
+    outer = outer_item()
+    return None if outer is None else outer.inside()
+
+
 def current() -> Current:
     """Return the key, attempt and token of the item in hand in this thread or task.
 

@@ -11,15 +11,15 @@ import json
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from leftoff.errors import DuplicateKey, IncompleteRun
+from leftoff.errors import DuplicateKey, IncompleteRun, JournalError
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.shard import WHOLE, make_shard
 from leftoff.journal.store import Mark, Owner, Store
-from leftoff.work.attempt import Fault
+from leftoff.work.attempt import Fault, fault_of
 from leftoff.work.budget import Amounts, Budget, name_uncertain
 from leftoff.work.current import Hand
 from leftoff.work.deadline import make_deadline, seconds_of
@@ -184,6 +184,17 @@ class Pass:
         if threading.get_ident() == self.thread and not self.pending_rows():
             self.owner.commit(self.take_beside())
             self.owner.begin()
+
+    def settled(self, items: Mapping[str, Tries], error: BaseException | None) -> list[Draft]:
+        """Draft what becomes of items in hand when this ends the loop: an Exception is an error of theirs."""
+        if isinstance(error, Exception) and not isinstance(error, JournalError):  # which would be nobody's
+            fault = fault_of(error, self.options.retry_on)
+            if len(items) > 1:
+                fault = fault._replace(again=True)  # a batch: which of them it was is seen when they come one by one
+            attempts = self.options.attempts
+            return [failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()]
+        cut_off = self.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []
+        return [*cut_off, *(released(key, tries) for key, tries in items.items())]
 
     def take_beside(self) -> list[Draft]:
         """Return what the next commit is to say beside its items."""

@@ -7,17 +7,16 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leftoff.errors import JournalError, PendingRows, Stopped, UsageError, WrongThread
+from leftoff.errors import PendingRows, Stopped, UsageError, WrongThread
 from leftoff.journal.entry import Draft, Tries
 from leftoff.journal.shard import WHOLE, Shard, make_shard
 from leftoff.journal.store import Owner, Store
 from leftoff.work.aeach import AsyncLoop, aeach
 from leftoff.work.amap import amap_items
-from leftoff.work.attempt import fault_of
 from leftoff.work.batches import batches
 from leftoff.work.budget import Uncertain, spent_of, uncertain
 from leftoff.work.change import bring_in, refuse_change
-from leftoff.work.current import hold, let_go, outer_item
+from leftoff.work.current import Inside, began_inside, hold, let_go
 from leftoff.work.deciding import dead_letters, supersede
 from leftoff.work.each import Loop, each
 from leftoff.work.executors import ExecutorOrFactory
@@ -28,7 +27,7 @@ from leftoff.work.map import map_items
 from leftoff.work.moved import refuse_moved, refuse_moved_meanwhile
 from leftoff.work.options import LoopOptions, Options, make_options, takes_options
 from leftoff.work.outcome import DeadLetter, Outcome
-from leftoff.work.passes import Pass, failed, released, uncaught
+from leftoff.work.passes import Pass, uncaught
 from leftoff.work.plan import Plan, plan
 from leftoff.work.report import Report, report_of
 from leftoff.work.signals import StopGuard
@@ -60,6 +59,8 @@ class Run:
         self._journal = journal
         self._program = program
         self._owner: Owner | None = None
+        self._owning = threading.RLock()
+        self._inside: Inside | None = None  # the item that it was begun in, and is given up behind
         self._shard = WHOLE
         self._seen = uncaught()
         self.has_concluded = False  # its present owner, some item
@@ -179,8 +180,7 @@ class Run:
         return AsyncLoop(self, amap_items(self, items, make_options("amap", key, options), how))
 
     def step(self, name: str, function: Callable[..., R], *arguments: Any) -> R:
-        """Call ``function(*arguments)`` once for this name and these arguments; return its recorded result ever
-        after.
+        """Call ``function(*arguments)`` once for this name and arguments; return its recorded result ever after.
 
         The result is what JSON, bytes or a dataclass can hold (as a dict). What the function writes through
         `connection` commits with it. Raises `PendingRows` inside an item that has written rows already.
@@ -208,8 +208,7 @@ class Run:
         return supersede(self, "retried", None if keys is None else [own_key(key) for key in keys], "dead")
 
     def forget(self, keys: Iterable[Any] | None = None) -> int:
-        """Take the conclusions of these keys back, so that they are worked on again; return how many. Without keys,
-        all.
+        """Take these keys' conclusions back, so that they are worked on again; return how many. Without keys, all.
 
         The old entries stay in the journal.
         """
@@ -285,28 +284,40 @@ class Run:
                 f"{self.label}: only the thread of its loop writes to this run; a worker returns what is to be kept,"
                 " and map(…, write=) stores it"
             )
-        if self._owner is None or (self.store.shared and shard not in (WHOLE, self._shard)):
-            self._journal.check_program(self.name, self._program)
-            before = self.store.latest(self.name, "owner")
-            refuse_moved(self.store, self.name, before)
-            owner = self.store.own(self.name, self._program, shard)
-            refuse_moved_meanwhile(self.store, owner, 0 if before is None else before.epoch)
-            self._owner, self._shard, self.has_concluded = owner, shard, False
-            self._journal.tell_notes()
-            if (outer := outer_item()) is not None:
-                outer.inside().owned.append(self.give_up)  # or a loop over thousands would hold as many runs
-        return self._owner
+        inside = began_inside()  # which gives up what an earlier item began
+        with self._owning:
+            if self._owner is None or (self.store.shared and shard not in (WHOLE, self._shard)):
+                self._owner, self._shard, self.has_concluded = self._taken_over(shard), shard, False
+                self._inside = inside
+                if inside is not None:
+                    inside.owned.append(self.give_up)  # or a loop over thousands would hold as many runs
+            elif self._inside is not inside:
+                self._inside = None  # others use it, too
+            return self._owner
+
+    def _taken_over(self, shard: Shard) -> Owner:
+        self._journal.check_program(self.name, self._program)
+        before = self.store.latest(self.name, "owner")
+        refuse_moved(self.store, self.name, before)
+        owner = self.store.own(self.name, self._program, shard)
+        refuse_moved_meanwhile(self.store, owner, 0 if before is None else before.epoch)
+        self._journal.tell_notes()
+        return owner
 
     def own_anew(self) -> Owner:
         """Take the run over from this process itself: what is written from now on bears another epoch."""
-        self.give_up()
+        if self._owner is not None:
+            self._owner.release()
+            self._owner = None
         return self.own(self._shard)
 
     def give_up(self) -> None:
-        """Let others take the run over, unless a loop of it goes on or has left an item in hand."""
-        if self._owner is not None and self.current_walk is None and self.in_hand is None:
-            self._owner.release()
-            self._owner = None
+        """Let go of a run that was begun inside an item and is used by nobody else, now that the item has ended."""
+        with self._owning:
+            is_idle = self.current_walk is None and self.in_hand is None
+            if self._owner is not None and self._inside is not None and is_idle:
+                self._owner.release()
+                self._owner = None
 
     @contextmanager
     def walk(self, items: Any, options: Options, function: Callable[..., Any] | None = None) -> Iterator[Pass]:
@@ -378,21 +389,10 @@ class Run:
         if not items or self._owner is None or walk is None:
             return
         self._owner.abandon()  # a loop that somebody still holds has rows that belong to no entry of these
-        if isinstance(error, Exception) and not isinstance(
-            error, JournalError
-        ):  # an error of the journal is not theirs
-            fault = fault_of(error, walk.options.retry_on)
-            if len(items) > 1:
-                fault = fault._replace(again=True)  # a batch: which of them it was is seen when they come one by one
-            attempts = walk.options.attempts
-            drafts = [failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()]
-            self._owner.commit([*walk.take_beside(), *drafts])
-            self.has_concluded = True
-            walk.fates.tell(drafts, {})
-        else:
-            cut_off = walk.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []
-            drafts = [released(key, tries) for key, tries in items.items()]
-            self._owner.commit([*walk.take_beside(), *cut_off, *drafts])
+        drafts = walk.settled(items, error)
+        self._owner.commit([*walk.take_beside(), *drafts])
+        self.has_concluded = self.has_concluded or any(draft.kind == "dead" for draft in drafts)
+        walk.fates.tell(drafts, {})
 
     def settle_earlier(self) -> None:
         """Settle what an earlier loop left: an exception that nobody caught since then was its end."""
