@@ -478,8 +478,8 @@ _LOOPS: Final = (
         ("work/test_budget.py::test_a_run_stops_when_its_budget_is_spent[each-run.jsonl]",),
     ),
     Bug(
-        "what a second Ctrl-C cut off is not named", "work/run.py",
-        "walk.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []", "[]",
+        "what a second Ctrl-C cut off is not named", "work/passes.py",
+        "self.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []", "[]",
         ("work/test_budget.py::test_what_a_second_signal_cuts_off_is_uncertain",),
     ),
     Bug(
