@@ -89,30 +89,32 @@ def test_the_counts_of_the_scenarios_bite(tmp_path: Path, parallel) -> None:
     assert sum(each.repeated for each in found)
 
 
-def torn_at(data: bytes, cut: int, ends: dict[int, str]) -> None:
+def torn_at(data: bytes, cut: int, ends: dict[str, int]) -> None:
     """Cut a complete journal behind so many bytes, go on, and hold the ledger against what the cut took."""
     Path("torn.jsonl").write_bytes(data[:cut])
     before = ledger()
     source = from_words(list("abcdef"))
     summary = each_command(["sh", "-c", 'echo "$1" >>ledger', "sh", "{}"], source, "torn.jsonl", jobs=2)
-    taken = {key for end, key in ends.items() if end > cut}
+    taken = {key for key, end in ends.items() if end > cut}
     assert (summary.report.done, summary.report.missing) == (6, 0)
     assert ledger() - before == dict.fromkeys(taken, 1)
     for file in Path().glob("torn.jsonl*"):
         file.unlink()
 
 
-def complete() -> tuple[bytes, dict[int, str]]:
-    """Return a complete journal, and where in it the line of each item's `done` ends."""
+def complete() -> tuple[bytes, dict[str, int]]:
+    """Return a complete journal, and where in it the commit ends that holds each item's `done`."""
     each_command(["sh", "-c", 'echo "$1" >>ledger', "sh", "{}"], from_words(list("abcdef")), "whole.jsonl", jobs=2)
     with leftoff.open("whole.jsonl") as journal:
         done = {entry.key for entry in journal.entries("each") if entry.kind == "done"}
-    data, ends, at = Path("whole.jsonl").read_bytes(), {}, 0
+    data, ends, at, begun = Path("whole.jsonl").read_bytes(), {}, 0, set[str]()
     for line in data.splitlines(keepends=True):
         at += len(line)
-        ends |= dict.fromkeys([at], "".join(key for key in done if b'"done":"%s"' % key.encode() in line))
-    ends = {end: key for end, key in ends.items() if key}
-    assert sorted(ends.values()) == list("abcdef")
+        begun |= {key for key in done if b'"done":"%s"' % key.encode() in line}
+        if b',"more":1,' not in line:
+            ends |= dict.fromkeys(begun, at)
+            begun.clear()
+    assert sorted(ends) == list("abcdef")
     return data, ends
 
 
