@@ -479,7 +479,7 @@ _LOOPS: Final = (
     ),
     Bug(
         "what a second Ctrl-C cut off is not named", "work/passes.py",
-        "self.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []", "[]",
+        "self.budget.cut_off(items) if _tears(error) else []", "[]",
         ("work/test_budget.py::test_what_a_second_signal_cuts_off_is_uncertain",),
     ),
     Bug(

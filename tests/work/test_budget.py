@@ -314,6 +314,40 @@ def test_every_payment_is_charged_or_named_as_uncertain(kind: str, place: str, t
     assert len(uncertain) <= kills * workers
 
 
+def test_what_a_cancellation_cuts_off_is_uncertain() -> None:
+    """A task that is cancelled in the middle of a paid call is named; where the body left the loop nothing is."""
+    with leftoff.open("run.jsonl") as journal:
+        run = journal.run("r")
+
+        async def work(kind: str, begun: asyncio.Event) -> None:
+            async def call(item: str) -> None:
+                if item == "c":
+                    begun.set()
+                await asyncio.sleep(3600)
+
+            if kind == "aeach":
+                async with run.aeach("ab", budget={"usd": 1}, progress=False) as items:
+                    async for _ in items:
+                        begun.set()
+                        await asyncio.sleep(3600)
+            else:
+                async for _ in run.amap(call, "bc", concurrency=2, budget={"usd": 1}, progress=False):
+                    pass
+
+        async def main(kind: str) -> None:
+            begun = asyncio.Event()
+            task = asyncio.create_task(work(kind, begun))
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main("aeach"))
+        assert [(each.key, each.attempt) for each in run.uncertain()] == [("a", 1)]
+        asyncio.run(main("amap"))
+        assert sorted(each.key for each in run.uncertain()) == ["a", "b", "c"]
+
+
 def test_what_a_second_signal_cuts_off_is_uncertain() -> None:
     """A call that Ctrl-C twice tore off may have been paid for; one that was given back between two items was not."""
     with leftoff.open("run.jsonl") as journal:

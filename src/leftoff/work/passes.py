@@ -193,7 +193,7 @@ class Pass:
                 fault = fault._replace(again=True)  # a batch: which of them it was is seen when they come one by one
             attempts = self.options.attempts
             return [failed(key, tries.after_error(), fault, attempts) for key, tries in items.items()]
-        cut_off = self.budget.cut_off(items) if isinstance(error, KeyboardInterrupt) else []
+        cut_off = self.budget.cut_off(items) if _tears(error) else []
         return [*cut_off, *(released(key, tries) for key, tries in items.items())]
 
     def take_beside(self) -> list[Draft]:
@@ -288,6 +288,13 @@ def _settled(tries: Tries, failure: Failure | None) -> str:
     if failure is not None:
         value["error"] = {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
     return encode(value, "") or "{}"
+
+
+def _tears(error: BaseException | None) -> bool:
+    """Return whether a loop that this ended was torn off in the middle of an item, as by a signal or a cancellation."""
+    return isinstance(error, KeyboardInterrupt) or not isinstance(
+        error, (Exception, GeneratorExit, SystemExit, type(None))
+    )
 
 
 def _share_name(options: Options) -> str:
