@@ -14,7 +14,7 @@ from leftoff.errors import LeftoffError
 from leftoff.journal import chain, copying, jsonl_index, jsonl_owner, lock
 from leftoff.journal.entry import Tries, open_mark
 from leftoff.testing.machine import JournalMachine
-from leftoff.work import moved, run, step
+from leftoff.work import moved, passes, run, step
 from tests.postgres import Server
 
 QUICK = settings(
@@ -78,7 +78,7 @@ def _fields(entry: Any) -> list[Any]:
 
 
 _JSONL, _INDEX, _CHAIN = jsonl_owner.JsonlOwner, jsonl_index.Index, chain.ChainOwner
-_released = run.released
+_released = passes.released
 
 BUGS: dict[str, tuple[str, Any, str, Any]] = {
     "a crash is not counted": ("journal.jsonl", Tries, "after_crash", lambda self: self._replace(begun=False)),
@@ -90,7 +90,12 @@ BUGS: dict[str, tuple[str, Any, str, Any]] = {
     "a token changes with the process": ("journal.db", run.Run, "run_id", property(lambda self: secrets.token_hex(8))),
     "anybody may own a run": ("journal.jsonl", lock, "_lock", lambda *_: None),
     "a journal that was moved goes on": ("journal.jsonl", moved, "moved_to", lambda owner: None),
-    "what is given back was an error": ("journal.db", run, "released", lambda key, tries: _released(key, _more(tries))),
+    "what is given back was an error": (
+        "journal.db",
+        passes,
+        "released",
+        lambda key, tries: _released(key, _more(tries)),
+    ),
     "a step is known by its name alone": ("journal.jsonl", step, "encode", lambda value, key: "0"),
 }
 
