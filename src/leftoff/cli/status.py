@@ -40,10 +40,8 @@ def status(
     """Show where each run stands.
 
     For each run of JOURNAL: what is done, dead, open (in hand, or failed with tries left) and missing, what it has
-    spent, when
-    something happened last, and which process owns the run; for the journal, its size on disk and whether compacting
-    it would pay. Nothing is locked or changed; the work may go on
-    meanwhile.
+    spent, when something happened last, and which process owns the run; for the journal, its size on disk and whether
+    compacting it would pay. Nothing is locked or changed; the work may go on meanwhile.
 
     With --watch the rate is that of the last five minutes that were watched. On a terminal the screen is redrawn in
     place; elsewhere a block is printed each time, or with --json an object a line.
