@@ -121,6 +121,30 @@ class Cancels(ThreadPoolExecutor):
         return future
 
 
+class Raises(ThreadPoolExecutor):
+    """An executor whose second future ends with what is no error."""
+
+    handed = 0
+
+    def submit(self, function, /, *args, **kwargs):
+        self.handed += 1
+        if self.handed != 2:
+            return super().submit(function, *args, **kwargs)
+        future = Future()
+        future.set_exception(KeyboardInterrupt("in a worker"))
+        return future
+
+
+class CannotBeSaid:
+    """Fails in a way of its own where it is pickled."""
+
+    def __call__(self, item):
+        return item
+
+    def __reduce__(self):
+        raise OSError("the disk is gone")
+
+
 class Direct(Executor):
     """An executor that does not say how many workers it has, and works at once."""
 

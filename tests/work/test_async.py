@@ -1,14 +1,17 @@
 """Asynchronous loops: the same promises where the body and the function await, also when they are cancelled."""
 
 import asyncio
+import os
+import signal
 import time
 from collections import Counter
 
 import pytest
 
 import leftoff
-from leftoff.errors import DuplicateKey, JournalLost, RunInUse, UnusableValue, UsageError
-from leftoff.work import retry
+from leftoff.errors import DuplicateKey, JournalLost, RunInUse, UnusableValue, UsageError, WrongThread
+from leftoff.journal.entry import Draft
+from leftoff.work import progress, retry
 from tests.contract.stores import Lives, everywhere
 
 
@@ -335,6 +338,109 @@ def test_a_loop_that_break_left_without_async_with_is_closed_by_python():
     assert asyncio.run(collect(leftoff.aeach(range(3), "p.jsonl", run="r"))) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("end", ["async with", "aclose"])
+def test_a_loop_of_its_own_journal_ends_exactly(end):
+    """The item in hand is given back and the journal closed at that line, though the loop is still at hand."""
+
+    async def main():
+        loop = leftoff.aeach(range(3), "p.jsonl", run="r")
+        if end == "async with":
+            async with loop as items:
+                assert await anext(items) == 0
+        else:
+            assert await anext(loop) == 0
+            await loop.aclose()
+        with leftoff.open("p.jsonl") as journal:
+            return journal.run("r").store.holder("r"), journal.run("r").store.open_items("r")
+
+    assert asyncio.run(main()) == (None, {})
+
+
+def test_a_map_that_is_cancelled_again_while_it_drains_loses_nothing():
+    """A task that takes its time over being cancelled is waited for, however often the loop's own is cancelled."""
+    begun, ended, both = [], [], asyncio.Event()
+
+    async def work(n):
+        begun.append(n)
+        if len(begun) == 2:
+            both.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.1)
+            return "kept"
+        finally:
+            ended.append(n)
+
+    async def walk():
+        with leftoff.open("p.jsonl") as journal:
+            await collect(journal.run("r").amap(work, range(9), concurrency=2))
+
+    async def main():
+        task = asyncio.create_task(walk())
+        await both.wait()
+        for _ in range(3):
+            task.cancel()
+            for _ in range(20):
+                await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert sorted(ended) == sorted(begun) == [0, 1]
+    with leftoff.open("p.jsonl") as journal:
+        assert not journal.run("r").store.open_items("r")
+
+
+def test_a_poison_item_is_dead_and_the_others_are_done():
+    """What was in hand when its owner went away without a word counts as a crash."""
+    with leftoff.open("p.jsonl") as journal:
+        journal.run("r").own().commit([Draft("started", "1")])
+
+    async def main():
+        with leftoff.open("p.jsonl") as journal:
+            return await collect(journal.run("r").aeach(range(3), crashes=1)), list(journal.run("r").keys("dead"))
+
+    assert asyncio.run(main()) == ([0, 2], ["1"])
+
+
+def test_a_second_signal_while_an_item_is_being_begun_stops_before_its_body(monkeypatch):
+    """The commit is finished, nothing was worked on, and the item is given back."""
+    write, met = os.write, []
+
+    def signalled(fd, data):
+        if b'"started":"1"' in data and b'"released"' not in data:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        return write(fd, data)
+
+    async def main():
+        with leftoff.open("p.jsonl") as journal:
+            async with journal.run("r").aeach(range(3), progress=False) as items:
+                async for item in items:
+                    met.append(item)  # noqa: PERF401  # a list of its own would be lost
+
+    with monkeypatch.context() as patched, pytest.raises(leftoff.Stopped) as stop:
+        patched.setattr(os, "write", signalled)
+        asyncio.run(main())
+    assert (stop.value.code, met) == (75, [0])
+    with leftoff.open("p.jsonl") as journal:
+        assert set(journal.run("r").keys("done")) == {"0"}
+        assert not journal.run("r").store.open_items("r")
+
+
+def test_progress_is_told_when_it_is_due(monkeypatch, capsys):
+    """Where no terminal is, a line now and then says how far a loop is."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+
+    async def main():
+        with leftoff.open("p.jsonl") as journal:
+            await collect(journal.run("r").aeach(range(3)))
+
+    asyncio.run(main())
+    assert "r: 1 of 3" in capsys.readouterr().err
+
+
 # -- errors --------------------------------------------------------------------------------------------------------
 
 
@@ -363,6 +469,30 @@ def test_what_the_input_raises_comes_behind_what_it_brought(feed):
     assert asyncio.run(main(lambda run: run.aeach(source()))) == {"0", "1", "2"}
 
 
+def test_an_input_need_not_be_a_generator():
+    """Anything that can be iterated asynchronously will do, also where its end is its own business."""
+
+    class Arriving:
+        def __init__(self):
+            self.items = iter(range(5))
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            await asyncio.sleep(0)
+            try:
+                return next(self.items)
+            except StopIteration:
+                raise StopAsyncIteration from None
+
+    async def main():
+        with leftoff.open("p.jsonl") as journal:
+            return [o.value for o in await collect(journal.run("r").amap(squared, Arriving(), concurrency=2))]
+
+    assert asyncio.run(main()) == [0, 1, 4, 9, 16]
+
+
 def test_wrong_uses_are_refused():
     """A result that cannot be kept, a key met twice, no concurrency, a function that is none, an unknown option."""
 
@@ -381,6 +511,23 @@ def test_wrong_uses_are_refused():
             run.amap([1], squared)
         with pytest.raises(TypeError, match=r"aeach\(\) got an unexpected keyword argument 'worker'"):
             run.aeach([1], worker=3)
+
+
+def test_another_thread_is_refused_an_item():
+    """A loop is its thread's: an event loop elsewhere is told what to use instead."""
+
+    async def main():
+        with leftoff.open("p.jsonl") as journal:
+            loop = journal.run("r").aeach(range(3))
+            assert await anext(loop) == 0
+
+            def elsewhere():
+                with pytest.raises(WrongThread, match="another thread asked this loop for an item; use amap"):
+                    asyncio.run(loop.generator.__anext__())
+
+            await asyncio.to_thread(elsewhere)
+
+    asyncio.run(main())
 
 
 def test_a_newer_loop_takes_the_run_over():
@@ -405,13 +552,13 @@ def test_a_journal_that_is_gone_ends_a_map_and_its_tasks(tmp_path):
 
     async def work(n):
         try:
-            await asyncio.sleep(0 if n == 0 else 3600)
+            await asyncio.sleep({0: 0.0, 3: 0.05}.get(n, 3600))
         finally:
             ended.append(n)
 
     async def main():
         journal = leftoff.open("p.jsonl")
-        loop = journal.run("r").amap(work, arriving(range(9), 0.01), concurrency=3)
+        loop = journal.run("r").amap(work, range(9), concurrency=3)
         with pytest.raises(JournalLost):
             async for _ in loop:
                 (tmp_path / "p.jsonl").rename(tmp_path / "elsewhere")
@@ -419,4 +566,4 @@ def test_a_journal_that_is_gone_ends_a_map_and_its_tasks(tmp_path):
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
-    assert "moved" in ended
+    assert set(ended) == {0, "moved", 3, 1, 2}

@@ -15,7 +15,7 @@ import leftoff
 from leftoff.errors import UnusableValue, UsageError
 from leftoff.work import retry
 from tests.work import computed
-from tests.work.computed import Breaks, Cancels, Direct, processes
+from tests.work.computed import Breaks, Cancels, CannotBeSaid, Direct, Raises, processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # pytest has threads of its own
 METHODS = ("spawn", "forkserver", "fork")
@@ -160,6 +160,88 @@ def test_what_somebody_cancels_is_begun_again():
     with Cancels(1) as pool, leftoff.open("p.jsonl") as journal:
         assert [o.value for o in journal.run("r").map(computed.refuses, [3, 4], executor=pool)] == [3, 4]
     assert kinds("3") == ["started", "released", "started", "done"]
+
+
+def test_a_pool_that_broke_between_two_items_is_made_again_when_the_next_is_handed_in():
+    """Nobody had an item in hand: none is a suspect, and each is worked on once."""
+
+    def broken_meanwhile():
+        yield 0
+        (worker,) = vars(pool)["_processes"].values()
+        while worker.is_alive():
+            worker.kill()
+            worker.join(0.1)
+        while not vars(pool)["_broken"]:
+            time.sleep(0.01)
+        yield from (1, 2)
+
+    with processes(1) as pool, leftoff.open("p.jsonl") as journal:
+        outcomes = list(journal.run("r").map(computed.squared, broken_meanwhile(), executor=pool))
+    assert [o.value["square"] for o in outcomes] == [0, 1, 4]
+    assert executed() == {"0": 1, "1": 1, "2": 1}
+    assert kinds("1") == ["started", "done"]
+
+
+def test_what_is_no_error_ends_the_loop_wherever_it_came_from():
+    """An executor that brings a KeyboardInterrupt instead of a result: the item is given back, and it is raised."""
+    with Raises(1) as pool, leftoff.open("p.jsonl") as journal, pytest.raises(KeyboardInterrupt, match="in a worker"):
+        list(journal.run("r").map(computed.refuses, range(3, 9), executor=pool))
+    assert kinds("3") == ["started", "done"]
+    assert kinds("4") == ["started", "released"]
+
+
+def test_what_goes_wrong_in_sending_is_told_as_it_is():
+    """Only what says that it cannot be pickled is explained; any other error is the user's own."""
+    with processes() as pool, leftoff.open("p.jsonl") as journal, pytest.raises(OSError, match="the disk is gone"):
+        list(journal.run("r").map(CannotBeSaid(), [1], executor=pool))
+
+
+@pytest.mark.parametrize("how", ["by hand", "in an argument"])
+def test_a_function_that_was_typed_in_is_refused(how):
+    """A process that is not forked could not import it: said before anything is begun, with the way out."""
+    program = """
+import leftoff
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+def work(n):
+    return n
+
+with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    list(leftoff.map(work, [1], "typed.jsonl", run="r", executor=pool))
+"""
+    command, typed = ([sys.executable], program) if how == "by hand" else ([sys.executable, "-c", program], "")
+    ended = subprocess.run(command, check=False, input=typed, capture_output=True, text=True, timeout=120)
+    assert "UsageError: a worker process cannot import a function that was typed in: put it into a" in ended.stderr
+    with leftoff.open("typed.jsonl") as journal:
+        assert {entry.kind for entry in journal.entries("r")} == {"created", "owner"}
+
+
+def test_workers_that_die_while_the_loop_stops_make_no_suspects():
+    """A signal goes to a whole group of processes: what they had in hand when it came is given back uncounted."""
+    program = """
+import os, signal, sys, time, leftoff
+from tests.work import computed
+
+if __name__ == "__main__":
+    with computed.processes(2) as pool:
+        list(leftoff.map(computed.slow, range(9), "p.jsonl", run="r", executor=pool, progress=False))
+"""
+    Path("stopped.py").write_text(program)
+    environment = {**os.environ, "NAP": "3600", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "stopped.py"]
+    owner = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (Path(computed.LEDGER).exists() and len(Path(computed.LEDGER).read_text().splitlines()) == 2):
+        time.sleep(0.01)
+    owner.send_signal(signal.SIGTERM)
+    assert "finishing" in owner.stderr.readline()
+    for line in Path(computed.LEDGER).read_text().splitlines():
+        os.kill(int(line.split()[-1]), signal.SIGKILL)
+    owner.communicate(timeout=120)
+    assert owner.returncode == 75
+    with leftoff.open("p.jsonl") as journal:
+        tries = journal.run("r").store.open_items("r")
+    assert {key: (each.errors, each.crashes, each.begun) for key, each in tries.items()} == {}
 
 
 def test_a_pool_of_threads_is_an_executor_too():

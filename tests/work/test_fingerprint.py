@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,37 @@ def test_whatever_can_be_called_has_a_version() -> None:
     ]
     assert version_of(functools.partial(twice, times=4)) != found[2]
     assert version_of(functools.partial(twice, times=object())) is not None
+
+
+shared = Client()
+fetch_shared = shared.fetch
+thrice = functools.partial(twice, times=3)
+
+
+def with_helpers(item: str) -> str:
+    return fetch_shared(thrice(item))
+
+
+def test_what_a_function_calls_may_be_a_method_or_partial_function() -> None:
+    """The class of a bound method and what a partial function calls are part of the function that calls them."""
+    version = version_of(with_helpers)
+    assert version is not None
+    assert sorted(version.parts) == [
+        "test_fingerprint.Client",
+        "test_fingerprint.twice",
+        "test_fingerprint.with_helpers",
+    ]
+
+
+def test_a_file_that_was_broken_since_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs what it has read; a version cannot be told from a file that has no meaning any more."""
+    file = tmp_path / "broken_since.py"
+    file.write_text("def work(item):\n    return item\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    function = importlib.import_module("broken_since").work
+    assert version_of(function) is not None
+    file.write_text("def work(item:\n")
+    assert version_of(function) is None
 
 
 def test_two_functions_that_differ_in_form_alone_are_equal() -> None:

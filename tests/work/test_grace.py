@@ -12,6 +12,7 @@ import pytest
 
 import leftoff
 from leftoff.errors import UsageError
+from leftoff.work.signals import StopGuard, _handlers
 
 PROGRAM = """
     import asyncio, sys, time, leftoff
@@ -107,6 +108,17 @@ def test_a_loop_that_ended_is_not_reminded() -> None:
                     signal.raise_signal(signal.SIGTERM)
             subprocess.run(["sleep", "0.5"], check=True)
         assert list(journal.run("r").keys("done")) == ["0", "1"]
+
+
+def test_a_reminder_comes_as_the_signal_itself() -> None:
+    """What reminds is another thread; the stop is raised in the main one, and behind it a reminder is nothing."""
+    with pytest.raises(leftoff.Stopped) as stop, StopGuard() as guard:
+        guard.hand = "item"
+        signal.raise_signal(signal.SIGTERM)
+        _handlers.ask_again(signal.SIGTERM, 0.0)
+        pytest.fail("went on")
+    assert stop.value.code == 75
+    _handlers.ask_again(signal.SIGTERM, 0.0)
 
 
 def test_a_time_of_grace_that_is_none_is_refused() -> None:

@@ -5,6 +5,7 @@ import inspect
 import io
 import time
 import urllib.error
+from datetime import datetime, timedelta, timezone
 from email.message import Message
 from types import SimpleNamespace
 
@@ -142,6 +143,15 @@ def headers(value):
 def test_what_a_service_asks_for_is_read_from_the_exception(error, seconds):
     """As the usual clients carry it; what cannot be read is nothing asked for."""
     assert asked_wait(error) == seconds
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000"])
+def test_a_date_is_so_many_seconds_from_now(zone):
+    """A header may name a moment instead (RFC 9110), which for -0000 has no zone; one that has passed asks nothing."""
+    for seconds, least, most in ((60, 50, 60), (-60, 0, 0)):
+        moment = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+        text = f"{moment:%a, %d %b %Y %H:%M:%S} {zone}"
+        assert least <= asked_wait(error_with(headers={"Retry-After": text})) <= most
 
 
 @pytest.mark.parametrize("options", [{}, {"workers": 2}])

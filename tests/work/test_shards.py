@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,20 @@ def test_the_shares_of_several_processes_make_the_whole(tmp_path: Path, loop: An
             again = loop(journal.run("r"), [*ITEMS, "new"], shard=(number, 2))
             fresh = ["new"] if Shard(number, 2).has("new") else []
             assert [item for item in again if loop in (in_each, in_batches) or item == "new"] == fresh
+
+
+def test_an_input_that_comes_asynchronously_is_shared_out_too(tmp_path: Path) -> None:
+    """Of what arrives, a loop takes its share."""
+
+    async def arriving() -> AsyncIterator[str]:
+        for item in ITEMS:
+            yield item
+
+    async def main() -> list[str]:
+        with leftoff.open(f"{tmp_path}/progress/") as journal:
+            return [item async for item in journal.run("r").aeach(arriving(), shard=(1, 3), progress=False)]
+
+    assert asyncio.run(main()) == MINE
 
 
 def test_the_key_decides_where_an_item_belongs(tmp_path: Path) -> None:

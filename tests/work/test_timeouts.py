@@ -13,7 +13,9 @@ import pytest
 import leftoff
 from leftoff.errors import UsageError
 from leftoff.work import retry
+from leftoff.work.attempt import Attempts, Overdue
 from leftoff.work.executors import InExecutor
+from leftoff.work.pool import Threads
 from tests.work import computed
 from tests.work.computed import processes
 
@@ -133,6 +135,32 @@ def test_items_that_end_just_in_time_upset_nothing(run):
     assert sorted(o.item for o in outcomes) == sorted(spans)
     assert all(o.value == o.item if o.error is None else o.error.type == "TimeoutError" for o in outcomes)
     assert run.report().missing == 0
+
+
+def test_an_interruption_that_comes_when_the_item_was_just_finished_is_its_failure():
+    """It can come behind the last line of the item: the thread lives on, and has no second item to fail for it."""
+
+    class Interrupted(Threads):
+        left = 0
+
+        def _leave(self, key):
+            self.left += 1
+            if self.left == 1:
+                raise Overdue
+            super()._leave(key)
+
+    pool = Interrupted(Attempts(str, "r", "id", timeout=1.0), 1)
+    assert pool.renew(), "threads do not die: there is nothing to replace"
+    brought = []
+    for key in "ab":
+        pool.submit(key, key, 1)
+        while not (events := pool.wait(None)):
+            pass
+        brought += [event.value for event in events]
+    pool.stop(now=False)
+    late, ended = brought
+    assert (late.done, late.fault.failure.type) == (False, "TimeoutError")
+    assert ended.value == "b"
 
 
 def test_a_process_ends_what_is_late_by_itself(run):

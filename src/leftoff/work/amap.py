@@ -75,8 +75,7 @@ class InTasks(InFlight):
     async def _drain_async(self, *, cancel: bool) -> None:
         """Commit what the tasks in flight bring, give back what brings nothing because it is cancelled."""
         self.draining = True
-        if cancel:
-            self._tasks.stop(now=True)
+        self._tasks.stop(now=cancel)
         while self.working or self.finished:
             self._round()
             if self.working:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any
 
 from leftoff.errors import Stopped, UsageError
@@ -218,10 +219,11 @@ def _check_sendable(executor: ProcessPoolExecutor, attempts: Attempts) -> None:
             f"the function and retry_on must be sent to another process, and cannot ({error}): define them at the top"
             " of a module, or work in threads: workers=N without executor="
         ) from None
-    typed_in = getattr(attempts.function, "__module__", None) == "__main__" and not hasattr(
-        sys.modules["__main__"], "__file__"
-    )
-    if typed_in and vars(executor)["_mp_context"].get_start_method() != "fork":
+    main = sys.modules["__main__"]
+    # What a prompt, -c or a pipe brought has no file, or one that is called <stdin>; a zipped program has a __spec__.
+    is_typed_in = getattr(main, "__spec__", None) is None and not Path(getattr(main, "__file__", "")).is_file()
+    is_in_main = getattr(attempts.function, "__module__", None) == "__main__"
+    if is_typed_in and is_in_main and vars(executor)["_mp_context"].get_start_method() != "fork":
         raise UsageError(
             "a worker process cannot import a function that was typed in: put it into a module, or work in threads:"
             " workers=N without executor="

@@ -98,7 +98,7 @@ class _Parts:
             if self.sums:
                 self.sums["arguments"] = _sum(_plain_text([list(function.args), function.keywords]))
         else:
-            self._add(_defined(getattr(function, "__self__", function)))
+            self._add(_defined(function))
 
     def _add(self, thing: types.FunctionType | type | None) -> None:
         """Add what was defined by a `def`, a `lambda` or a `class`, unless it is somebody else's."""
@@ -131,7 +131,9 @@ class _Parts:
 def _defined(value: Any) -> types.FunctionType | type | None:
     """Return the function or class that a value is, or whose instance it is; None for what Python did not define."""
     value = inspect.unwrap(value) if callable(value) else value
-    if isinstance(value, (types.MethodType, staticmethod, classmethod)):
+    if isinstance(value, types.MethodType):
+        value = value.__self__  # it may call any other method
+    if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
     if isinstance(value, functools.partial):
         value = value.func

@@ -306,9 +306,8 @@ class Run:
 
     def own_anew(self) -> Owner:
         """Take the run over from this process itself: what is written from now on bears another epoch."""
-        if self._owner is not None:
-            self._owner.release()
-            self._owner = None
+        self.own(self._shard).release()
+        self._owner = None
         return self.own(self._shard)
 
     def give_up(self) -> None:

@@ -74,9 +74,8 @@ class Tasks(Pool):
 
     def interrupt(self, key: str) -> None:
         """Cancel the task of an item that takes too long."""
-        if key in self._tasks:
-            self._late.add(key)
-            self._tasks[key].cancel()
+        self._late.add(key)
+        self._tasks[key].cancel()
 
     def stop(self, *, now: bool) -> None:
         """Cancel the tasks, if it is to be now; what they do about it is theirs."""
