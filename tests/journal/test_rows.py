@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,33 @@ def test_conclusions_are_counted_by_their_kind(rows: Rows) -> None:
     assert (rows.key_count(run, "done"), rows.key_count(run, "dead")) == (4, 2)
     assert [key for page in rows.conclusions(run) for key, _ in page] == ["k0", "k1", "k2", "k3", "k4", "k5"]
     assert list(rows.marks_of(run)) == [-4, 6, 8, 10, -12, 14]
+
+
+@pytest.mark.parametrize("page", [1, 2, 7, 50])
+def test_conclusions_are_the_same_whatever_the_page(page: int, tmp_path: Path) -> None:
+    """A run that fits a page is sorted, a larger one is walked beside another's entries: both tell the same."""
+    path = tmp_path / "two.db"
+    store = SqliteStore(path)
+    mine, other = store.own("mine"), store.own("other")
+    rng = random.Random(page)
+    for number in range(40):
+        other.commit([Draft("done", f"{number}")])
+        mine.commit([Draft(rng.choice(["done", "dead", "forgotten", "retried", "done"]), f"k{rng.randrange(12)}")])
+    store.close()
+    connection = sqlite3.connect(path)
+    ((journal_id,),) = raw(path, "SELECT id FROM leftoff_journal")
+    told = []
+    for size in (page, 1000):
+        rows = Rows(fetch_with(connection), path, journal_id, SQLITE._replace(page=size))
+        run = rows.run("mine")
+        assert run is not None
+        pages = list(rows.conclusions(run))
+        assert all(len(each) <= size for each in pages)
+        told.append(([pair for each in pages for pair in each], list(rows.marks_of(run))))
+    connection.close()
+    assert told[0] == told[1]
+    assert [mark for _, mark in told[0][0]] == told[0][1]
+    assert len(told[0][1]) > 5
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +18,12 @@ from typing import Any
 import pytest
 
 import leftoff
-from leftoff.errors import RunInUse
+from leftoff.errors import RunInUse, UsageError
+from leftoff.journal.jsonl_index import Index
+from leftoff.journal.jsonl_owner import JsonlOwner
+from leftoff.journal.sqlite import SqliteStore
+from leftoff.journal.sqlite_owner import SqliteOwner
+from leftoff.work.run import Run
 from tests.contract.stores import PLACES
 
 DOCS, PAGES = ["a", "b", "c"], range(12)
@@ -193,6 +201,88 @@ def test_thousands_of_inner_runs_need_no_more_files_than_one(how: str) -> None:
                 inner.step("once", str, item)
             counts.append(len(list(Path("/proc/self/fd").iterdir())))
         assert max(counts[10:]) <= max(counts[:10])
+
+
+LOCAL = ["run.jsonl", "run.db", "run/"]
+
+
+def nest(place: str, begin: int, end: int) -> None:
+    with leftoff.open(place, durability="process") as journal:
+        for item in journal.run("outer").each(range(begin, end), progress=False):
+            list(journal.run(f"inner of {item}").map(str, range(5), progress=False))
+
+
+@pytest.mark.parametrize("place", LOCAL)
+def test_an_inner_run_costs_no_more_when_there_are_hundreds(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read to begin one is what was written since the last, and not the whole file again."""
+    work, pread, fetch = [0], os.pread, SqliteStore._fetch
+
+    def counted(fd: int, length: int, offset: int) -> bytes:
+        data = pread(fd, length, offset)
+        work[0] += len(data)
+        return data
+
+    def steps(store: Any, sql: str, parameters: Any = ()) -> Any:
+        store._connection.set_progress_handler(lambda: work.__setitem__(0, work[0] + 1), 10)
+        return fetch(store, sql, parameters)
+
+    monkeypatch.setattr(os, "pread", counted)
+    monkeypatch.setattr(SqliteStore, "_fetch", steps)
+    costs = []
+    for number in range(2):
+        work[0] = 0
+        nest(place, 0, 100 + 300 * number)
+        costs.append(work[0])
+        (shutil.rmtree if place.endswith("/") else os.remove)(place)
+    hundred, four_hundred = costs
+    assert 0 < four_hundred < 6 * hundred, "four times as many need four times as much, and not sixteen times"
+
+
+@pytest.mark.parametrize("place", LOCAL)
+def test_an_inner_run_is_forgotten_behind_its_item(place: str) -> None:
+    """What is held in memory does not grow with the outer items, whatever the journal."""
+    held = (Run, Index, SqliteOwner, JsonlOwner)
+
+    def count() -> int:
+        gc.collect()
+        return sum(isinstance(each, held) for each in gc.get_objects())
+
+    counts = []
+    with leftoff.open(place, durability="process") as journal:
+        for item in journal.run("outer").each(range(60), progress=False):
+            list(journal.run(f"inner of {item}").each(range(3), progress=False))
+            if item % 20 == 10:
+                counts.append(count())
+        assert counts[0] == counts[1] == counts[2]
+        assert sorted(journal.run("inner of 3").keys("done")) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("place", LOCAL)
+def test_a_loop_without_a_journal_of_its_own_goes_on_in_the_one_that_is_open(place: str) -> None:
+    """A loop as short as tqdm inside one of an opened journal shares it, and leaves it open."""
+
+    async def pages(doc: str) -> None:
+        async for _ in leftoff.aeach(PAGES, place, progress=False):
+            await asyncio.sleep(0)
+
+    with leftoff.open(place) as journal:
+        for doc in journal.run("docs").each(DOCS, progress=False):
+            assert [outcome.value for outcome in leftoff.map(str, PAGES, place, progress=False)] == [*map(str, PAGES)]
+            asyncio.run(pages(doc))
+            with pytest.raises(UsageError, match="is open with durability='power' in this process; use the same here"):
+                leftoff.each(PAGES, place, run="other", durability="process")
+        assert journal.run("docs").report().done == len(DOCS)
+        assert journal.verify() == []
+    assert list(leftoff.each("a", place, run="another", durability="process", progress=False)) == ["a"]
+
+
+def test_journals_in_memory_are_each_their_own() -> None:
+    """What is open under the same name elsewhere has nothing to do with it."""
+    with leftoff.open("memory:") as journal:
+        for _ in journal.run("docs").each(DOCS, progress=False):
+            assert list(leftoff.each("a", "memory:", run="docs", durability="process", progress=False)) == ["a"]
+            break
+        assert list(journal.run("docs").keys("done")) == []
 
 
 @pytest.mark.parametrize("place", ["run.jsonl", "run/"])

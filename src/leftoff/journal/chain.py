@@ -26,6 +26,9 @@ class Place(Protocol):
     def rows(self) -> Rows:
         """Return what reads the journal through a connection that the user's factories do not reach."""
 
+    def let_go(self, owner: ChainOwner) -> None:
+        """Take in that an owner has given its run up."""
+
 
 class ChainOwner:
     """Know where a run stands, and what its next entries are."""

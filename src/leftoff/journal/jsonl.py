@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from leftoff.journal.jsonl_scan import (
     time_text,
     understood,
 )
+from leftoff.journal.jsonl_spans import Spans
 from leftoff.journal.jsonl_verify import examine_jsonl
 from leftoff.journal.lock import Hold, holder
 from leftoff.journal.shard import WHOLE, Shard
@@ -62,6 +64,7 @@ class JsonlStore:
         self.notes: list[str] = []
         self.connection = None
         self._indexes: dict[str, Index] = {}
+        self._spans = Spans()
         self._looking = threading.RLock()
         self._fd = -1
         self._inode = 0
@@ -122,22 +125,27 @@ class JsonlStore:
             os.close(self._fd)
             self._fd, self._checked = -1, None
             self._indexes.clear()
+            self._spans = Spans()
         if self._fd < 0 and status is not None:
             self._fd = open_readable(self.path, self.url)
             self._inode = os.fstat(self._fd).st_ino
 
     def _index(self, run: str) -> Index:
         self._refresh()
+        end = self._checked.offset if self._checked is not None else HEADER_LENGTH
         index = self._indexes.get(run)
-        if index is None:
-            index = self._indexes[run] = Index(run)
-        if self._checked is not None and index.end < self._checked.offset and not index.owned:
-            try:
-                with understood(self.url):
-                    index.read(self._fd, self._checked.offset)
-            except BaseException:
-                del self._indexes[run]  # it may know half of what it was to read
-                raise
+        if index is not None and (index.owned or index.end == end):
+            return index
+        try:
+            with understood(self.url):
+                if index is None:
+                    index = self._indexes[run] = Index(run)
+                    index.read_span(self._fd, self._spans.of(run, self._fd, end), end)
+                else:
+                    index.read(self._fd, end)
+        except BaseException:
+            self._indexes.pop(run, None)  # it may know half of what it was to read
+            raise
         return index
 
     def _lines(self, after: int = 0) -> Iterator[bytes]:
@@ -245,7 +253,7 @@ class JsonlStore:
         """Take the run over; the whole file has one appender at a time."""
         appender = self._hold()
         with understood(self.url):
-            return JsonlOwner(appender, self._index(run), program)
+            return JsonlOwner(appender, self._index(run), program, partial(self._indexes.pop, run, None))
 
     def hold_file(self) -> Position:
         """Own the whole file until `close` and write no entry; return its end. A torn tail is cut as by an owner."""

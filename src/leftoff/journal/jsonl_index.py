@@ -17,16 +17,16 @@ from leftoff.journal.entry import NAMED, SUPERSEDING, Entry, Tries, fold_open
 from leftoff.journal.jsonl_scan import BLOCK, HEADER_LENGTH, entries_on
 from leftoff.journal.store import Mark
 
-_TEXT: Final = r'[^"\\]*(?:\\.[^"\\]*)*'
+TEXT: Final = r'[^"\\]*(?:\\.[^"\\]*)*'
 
 
-def blocks(fd: int, start: int, end: int) -> Iterator[tuple[int, str]]:
-    """Yield the whole lines between two offsets in big pieces, each with the offset of its first character's byte."""
+def blocks(fd: int, start: int, end: int, size: int = BLOCK) -> Iterator[tuple[int, str]]:
+    """Yield the whole lines between two offsets in pieces, each with the offset of its first character's byte."""
     offset = start
     while offset < end:
-        block = os.pread(fd, min(BLOCK, end - offset), offset)
+        block = os.pread(fd, min(size, end - offset), offset)
         while (cut := block.rfind(b"\n") + 1) == 0:
-            block += os.pread(fd, min(BLOCK, end - offset - len(block)), offset + len(block))
+            block += os.pread(fd, min(size, end - offset - len(block)), offset + len(block))
         yield offset, block[:cut].decode()
         offset += cut
 
@@ -51,6 +51,7 @@ class Index:
     def __init__(self, run: str) -> None:
         """Know nothing yet; `read` brings it up to an offset."""
         self.run = run
+        self.start = HEADER_LENGTH  # none of its lines lies before
         self.fates: dict[str, Mark] = {}
         self.named: dict[tuple[str, str], int] = {}
         self.open_items: dict[str, Tries] = {}
@@ -64,8 +65,15 @@ class Index:
         run_text = re.escape(json.dumps(run, ensure_ascii=False))
         # [^a]*: seq, commit and synced hold no "a"; measured: a third quicker than spelling them out
         lead = rf'\n\{{"seq":[^a]*at":"[^"]*","run":{run_text},"epoch":\d+,"'
-        self._conclusion = re.compile(rf'{lead}(?:done":"({_TEXT})"|(?:dead|forgotten|retried|{"|".join(NAMED)})":)')
+        self._conclusion = re.compile(rf'{lead}(?:done":"({TEXT})"|(?:dead|forgotten|retried|{"|".join(NAMED)})":)')
         self._line = re.compile(lead)
+
+    def read_span(self, fd: int, span: tuple[int, int], end: int) -> None:
+        """Take in the lines up to ``end`` of a run whose lines all lie in a span of offsets."""
+        self.start, last = span
+        self.end = self.start
+        self.read(fd, last)
+        self.end = end
 
     def read(self, fd: int, end: int) -> None:
         """Take in the lines up to ``end``, all of which were checked."""
@@ -142,7 +150,7 @@ class Index:
     def conclusions(self, fd: int, keys: list[str], end: int) -> list[Entry | None]:
         """Return the conclusions of keys, None for one without; the file is checked up to ``end``."""
         if self.places is None:
-            self.places = self.find_places(fd, end)
+            self.places = self.find_places(fd, end, self.start)
         marks = [self.fates.get(key, 0) for key in keys]
         return [entry_at(fd, self.places[abs(mark) - 1]) if mark else None for mark in marks]
 

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Final
@@ -197,9 +197,10 @@ class JsonlOwner:
 
     connection = None
 
-    def __init__(self, appender: Appender, index: Index, program: str | None) -> None:
-        """Write the owner entry, behind the run's header when it is new."""
+    def __init__(self, appender: Appender, index: Index, program: str | None, forget: Callable[[], object]) -> None:
+        """Write the owner entry, behind the run's header when it is new; ``forget`` is called with the release."""
         self.run = index.run
+        self._forget = forget
         self._appender = appender
         self._index = index
         newest = index.named.get(("owner", ""))
@@ -315,7 +316,8 @@ class JsonlOwner:
         return lines
 
     def release(self) -> None:
-        """Give the run up; the file's lock is the store's and falls when it closes."""
+        """Give the run up, with all that is known of it; the file's lock is the store's and falls when it closes."""
+        self._forget()
 
 
 def _spread(lines: Sequence[tuple[str, int]], offsets: Sequence[int]) -> Iterator[int]:

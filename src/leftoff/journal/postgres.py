@@ -24,6 +24,7 @@ from leftoff.errors import (
     JournalMissing,
     OwnershipLost,
 )
+from leftoff.journal.chain import ChainOwner
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.postgres_connection import Connection, Guarded
 from leftoff.journal.postgres_owner import PostgresOwner
@@ -341,11 +342,15 @@ class PostgresStore:
                 except psycopg.Error:
                     self._connection.close_for_good()
 
+    def let_go(self, owner: ChainOwner) -> None:
+        """Take in that an owner has given its run up."""
+        if self._owners.get(owner.run) is owner:
+            del self._owners[owner.run]
+
     def close(self) -> None:
         """Close the store; every owner is released."""
-        for owner in self._owners.values():
+        for owner in list(self._owners.values()):
             owner.release()
-        self._owners.clear()
         self._closed = True
         for connection in (*self._readers, self._connection):
             connection.close_for_good()

@@ -363,6 +363,7 @@ class PostgresOwner(ChainOwner):
         if isinstance(self._refusal, JournalClosed):
             return
         self._refusal = refusal
+        self._place.let_go(self)
         if os.getpid() == self._pid:
             self._connection.close_for_good()  # the server rolls back
             self._place.unhold(self._row.run)

@@ -21,6 +21,7 @@ from leftoff.errors import JournalDamaged, JournalLost, UsageError
 from leftoff.journal.entry import SUPERSEDING, Entry
 from leftoff.journal.jsonl_index import Index, line_at
 from leftoff.journal.jsonl_scan import BLOCK, HEADER_LENGTH, Position, check, entries_on, read_header, understood
+from leftoff.journal.jsonl_spans import Spans
 from leftoff.journal.lock import is_held
 from leftoff.journal.shard import Shard, make_shard
 from leftoff.journal.sync import unreadable
@@ -56,6 +57,8 @@ class Segment:
         self.newest = 0.0  # time of its last entry, seconds since 1970
         self.created: dict[str, Entry] = {}
         self.owners: dict[str, Entry] = {}
+        self.new_headers: list[Entry] = []  # those that nobody has compared yet
+        self._spans = Spans()
         self._size = -1
         self._inode = 0
 
@@ -112,7 +115,11 @@ class Segment:
                 entry = next(entries_on(block[: block.index(b"\n")]))
                 self.first = (entry.at.timestamp(), entry.epoch, self.path.name)
             for entry in _heads(block):
-                (self.created if entry.kind == "created" else self.owners)[entry.run] = entry
+                if entry.kind == "created":
+                    self.created[entry.run] = entry
+                    self.new_headers.append(entry)
+                else:
+                    self.owners[entry.run] = entry
                 self._check_shard(entry)
             last = block[block.rfind(b"\n", 0, -1) + 1 :]
         if last:
@@ -155,7 +162,8 @@ class Segment:
         index = SegmentIndex(run)
         if self.end is not None and run in self.created:
             with self.opened() as fd:
-                index.read(fd, self.end.offset)
+                end = self.end.offset
+                index.read_span(fd, self._spans.of(run, fd, end), end)
         return index
 
     def entry_at(self, offset: int) -> Entry:

@@ -75,6 +75,7 @@ class SegmentsStore:
         self._merged: dict[str, Merged] = {}
         self._looks: list[_Look] = []
         self._seen: dict[str, Position] = {}
+        self._ids: dict[str, str] = {}  # of each run, which is one in all segments
         self._appender: Appender | None = None
         self._own = ""  # the name of the file that this process writes to
         self._closed = False
@@ -118,15 +119,14 @@ class SegmentsStore:
 
     def _check_ids(self) -> None:
         """Raise `JournalDamaged` for a file that was brought in from another journal."""
-        known: dict[str, Entry] = {}
         for segment in self._list():
-            for run, entry in segment.created.items():
-                first = known.setdefault(run, entry)
-                if first.value["id"] != entry.value["id"]:
+            for entry in segment.new_headers:
+                if self._ids.setdefault(entry.run, entry.value["id"]) != entry.value["id"]:
                     raise JournalDamaged(
-                        f"{segment.path} belongs to another journal: its run {run!r} has another id than here; move it"
-                        " away"
+                        f"{segment.path} belongs to another journal: its run {entry.run!r} has another id than here;"
+                        " move it away"
                     )
+            segment.new_headers.clear()
 
     def _run(self, run: str) -> Merged:
         merged = self._merged.get(run)
@@ -279,7 +279,7 @@ class SegmentsStore:
             self._appender.not_before = max(self._appender.not_before, newest)
             known = [segment for segment in segments if run in segment.created]
             epoch = 1 + max((segment.owners[run].epoch for segment in known if run in segment.owners), default=0)
-            owner = SegmentOwner(self._appender, run, epoch, shard)
+            owner = SegmentOwner(self._appender, run, epoch, shard, lambda: self._merged.pop(run, None))
             told = any(segment.path.name == self._own for segment in known)
             owner.claim(program, None if told else self._run_id(run, known))
         self._look()

@@ -36,6 +36,7 @@ class Merged(Index):
         self._open: list[dict[str, Tries]] = []
         self._beaten: dict[str, list[int]] = {}  # key: the segments whose conclusion another one outdoes
         self._last: list[bytes] = []
+        self._starts: list[int] = []
         self._places: dict[int, array[int]] = {}
         indexes = [segment.index(run) for segment in self.segments]
         for segment, names in _voids(self.segments, indexes):
@@ -68,6 +69,7 @@ class Merged(Index):
         self._named.append(index.named)
         self._open.append(index.open_items)
         self._last.append(index.newest)
+        self._starts.append(index.start)
 
     def _segment_of(self, mark: Mark) -> int:
         return bisect_left(self._bases, abs(mark)) - 1
@@ -110,7 +112,8 @@ class Merged(Index):
         if number not in self._places:
             assert segment.end is not None  # noqa: S101  # it holds a conclusion
             with segment.opened() as opened:
-                self._places[number] = SegmentIndex(self.run).find_places(opened, segment.end.offset)
+                index = SegmentIndex(self.run)
+                self._places[number] = index.find_places(opened, segment.end.offset, self._starts[number])
         return segment.entry_at(self._places[number][abs(mark) - self._bases[number] - 1])
 
     def latest(self, kind: str, key: str) -> Entry | None:

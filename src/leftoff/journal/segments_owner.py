@@ -7,7 +7,7 @@ looks for a living owner of one of these keys can miss it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring
 
 from leftoff.journal.entry import SUPERSEDING, Draft, created
@@ -23,9 +23,10 @@ class SegmentOwner(JsonlOwner):
 
     _index: Merged
 
-    def __init__(self, appender: Appender, run: str, epoch: int, shard: Shard) -> None:
-        """Write nothing yet: `claim` does, and `take_over` makes this an owner."""
+    def __init__(self, appender: Appender, run: str, epoch: int, shard: Shard, forget: Callable[[], object]) -> None:
+        """Write nothing yet: `claim` does, `take_over` makes it an owner; ``forget`` is called with the release."""
         self.run = run
+        self._forget = forget
         self.epoch = epoch
         self._shard = shard
         self._appender = appender

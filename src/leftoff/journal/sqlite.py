@@ -23,6 +23,7 @@ from leftoff.errors import (
     JournalUnusable,
     OwnershipLost,
 )
+from leftoff.journal.chain import ChainOwner
 from leftoff.journal.connection import Connection, Guarded
 from leftoff.journal.entry import Entry, Tries
 from leftoff.journal.lock import Hold, holder
@@ -321,13 +322,17 @@ class SqliteStore:
             connection.close_for_good()
             raise
 
+    def let_go(self, owner: ChainOwner) -> None:
+        """Take in that an owner has given its run up."""
+        if self._owners.get(owner.run) is owner:
+            del self._owners[owner.run]
+
     def close(self) -> None:
         """Close the store; every owner is released."""
         self._closed = True
         self._close_reader()  # first: who closes last empties the log into the database, and a reader cannot
-        for owner in self._owners.values():
+        for owner in list(self._owners.values()):
             owner.release()
-        self._owners.clear()
 
     def _close_reader(self) -> None:
         connections, self._readers = self._readers, []

@@ -313,6 +313,7 @@ class SqliteOwner(ChainOwner):
         if isinstance(self._refusal, JournalClosed):
             return
         self._refusal = refusal
+        self._place.let_go(self)
         if os.getpid() == self._pid:
             with suppress(sqlite3.Error):
                 self._connection.undo_transaction()

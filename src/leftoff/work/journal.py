@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from leftoff.errors import ForkedHandle, JournalClosed, JournalError, JournalMissing, MissingExtra, RunInUse, UsageError
 from leftoff.journal.entry import Entry
 from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.memory import MemoryStore
 from leftoff.journal.store import Damage, Durability, Store
-from leftoff.work.naming import LONGEST
+from leftoff.work.naming import LONGEST, real_place
 from leftoff.work.passes import uncaught
 from leftoff.work.run import Run
 
@@ -38,6 +39,11 @@ def open(place: str | os.PathLike[str], *, durability: Durability = "power", cre
     Raises NotAJournal, JournalTooNew, JournalDamaged, JournalReadOnly and UsageError.
     """
     return Journal(make_store(place, durability, create=create))
+
+
+def at_work(real: str) -> Journal | None:
+    """Return a journal in which this process owns runs at a place, given by its real path; None where there is none."""
+    return next((journal for journal in list(_open) if journal.is_at_work(real)), None)
 
 
 def place_text(place: str | os.PathLike[str]) -> str:
@@ -108,8 +114,10 @@ class Journal:
     def __init__(self, store: Store) -> None:
         """Take a store over; `leftoff.open` makes both."""
         self.store = store
-        self._runs: dict[str, Run] = {}
+        self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
+        self._owned: dict[str, Run] = {}
         self._pid = os.getpid()
+        self._real = real_place(store.url)
         self._told = 0
         self._closed = False
         _open.add(self)
@@ -178,7 +186,7 @@ class Journal:
         if self._closed or os.getpid() != self._pid:
             return
         try:
-            for run in self._runs.values():
+            for run in self.owned_runs():
                 run.settle(error)
         finally:
             self._closed = True
@@ -193,13 +201,26 @@ class Journal:
         if os.getpid() != self._pid:
             raise ForkedHandle(f"{self.url} was opened before a fork; open it again in this process")
 
-    def opened_runs(self) -> list[Run]:
-        """Return the runs that this handle has opened."""
-        return list(self._runs.values())
+    def is_at_work(self, real: str) -> bool:
+        """Return whether this is the journal of a place, and owns runs there in this process."""
+        is_here = self._real == real != "memory:"  # each of those is one of its own
+        return is_here and bool(self._owned) and not self._closed and self._pid == os.getpid()
+
+    def keep(self, run: Run) -> None:
+        """Take in that a run is owned now: it lives as long as this handle, or until it is given up."""
+        self._owned[run.name] = run
+
+    def drop(self, run: Run) -> None:
+        """Take in that a run was given up: thousands that were begun inside items are not to be held."""
+        self._owned.pop(run.name, None)
+
+    def owned_runs(self) -> list[Run]:
+        """Return the runs that this handle owns."""
+        return list(self._owned.values())
 
     def run_with_pending_rows(self) -> Run | None:
         """Return the run whose item in hand has written rows that its commit is to take with it, if there is one."""
-        return next((run for run in self.opened_runs() if run.has_pending_rows()), None)
+        return next((run for run in self.owned_runs() if run.has_pending_rows()), None)
 
     def check_program(self, name: str, program: str | None) -> None:
         """Raise `RunInUse` if a default name meets a run that another program began."""

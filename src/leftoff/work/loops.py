@@ -14,7 +14,7 @@ from leftoff.journal.store import Durability
 from leftoff.work.aeach import AsyncLoop
 from leftoff.work.each import Loop
 from leftoff.work.executors import ExecutorOrFactory
-from leftoff.work.journal import Journal, make_store, place_text
+from leftoff.work.journal import Journal, at_work, make_store, place_text
 from leftoff.work.naming import Name, default_name, real_place
 from leftoff.work.options import LoopOptions, takes_options
 from leftoff.work.outcome import Outcome
@@ -189,21 +189,29 @@ class _Lent:
         name = Name(run, None) if run is not None else default_name(url, frame, function)
         self._real = real_place(url)
         journal, count = _lent.get(self._real, (None, 0))
+        self._is_borrowed = False
+        if journal is None and (journal := at_work(self._real)) is not None:
+            self._is_borrowed = True  # who opened it closes it
         if journal is not None and journal.durability != durability:
             raise UsageError(f"{url} is open with durability={journal.durability!r} in this process; use the same here")
         self._journal = journal if journal is not None else Journal(make_store(url, durability))
-        _lent[self._real] = (self._journal, count)
+        if not self._is_borrowed:
+            _lent[self._real] = (self._journal, count)
         self._given_back = False
         self.run = self._journal.run(name.run, program=name.program)
 
     def loop(self, inner: Loop[R]) -> Loop[R]:
-        """Wrap a loop so that the journal closes behind the last one that uses it."""
+        """Wrap a loop so that the journal closes behind the last one that uses it, if nobody else has opened it."""
+        if self._is_borrowed:
+            return inner
         walking = self._walk(inner)
         self._lend_to(walking)
         return Loop(self.run, walking, self._close_if_idle)
 
     def async_loop(self, inner: AsyncLoop[R]) -> AsyncLoop[R]:
         """Do the same for an asynchronous loop."""
+        if self._is_borrowed:
+            return inner
         walking = self._walk_async(inner)
         self._lend_to(walking)
         return AsyncLoop(self.run, walking, self._close_if_idle)
@@ -238,6 +246,6 @@ class _Lent:
     def _close_if_idle(self) -> None:
         """Close the journal behind its last loop; an item in hand waits to be settled, by the next loop or at exit."""
         journal, count = _lent.get(self._real, (self._journal, 1))
-        if count == 0 and all(run.in_hand is None for run in journal.opened_runs()):
+        if count == 0 and all(run.in_hand is None for run in journal.owned_runs()):
             del _lent[self._real]
             journal.close()

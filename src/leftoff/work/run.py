@@ -274,10 +274,7 @@ class Run:
         return str(header.value["id"]) if header is not None else ""
 
     def own(self, shard: Shard = WHOLE) -> Owner:
-        """Take the run over, or a share of it, once.
-
-        Raise `JournalBusy` while another process owns it, `WrongThread` for a worker.
-        """
+        """Take the run, or a share of it, over once. Raise JournalBusy while another has it, WrongThread for a worker."""
         self._journal.check()
         if self.current_walk is not None and self.current_walk.thread != threading.get_ident():
             raise WrongThread(
@@ -289,6 +286,7 @@ class Run:
             if self._owner is None or (self.store.shared and shard not in (WHOLE, self._shard)):
                 self._owner, self._shard, self.has_concluded = self._taken_over(shard), shard, False
                 self._inside = inside
+                self._journal.keep(self)
                 if inside is not None:
                     inside.owned.append(self.give_up)  # or a loop over thousands would hold as many runs
             elif self._inside is not inside:
@@ -317,6 +315,7 @@ class Run:
             if self._owner is not None and self._inside is not None and is_idle:
                 self._owner.release()
                 self._owner = None
+                self._journal.drop(self)
 
     @contextmanager
     def walk(self, items: Any, options: Options, function: Callable[..., Any] | None = None) -> Iterator[Pass]:
