@@ -140,6 +140,27 @@ def test_the_name_of_a_run_cannot_drive_the_terminal(tmp_path: Path) -> None:
 WATCH = [sys.executable, "-m", "leftoff.cli", "status", "--watch", "--every", "0.1"]
 
 
+def test_of_thousands_of_runs_those_are_shown_that_are_not_complete(tmp_path: Path) -> None:
+    """Loops inside items are runs, too: what is complete is summed up, what is open, dead or missing is shown."""
+    place = str(tmp_path / "many.db")
+    with leftoff.open(place, durability="process") as journal:
+        for number in range(24):
+            list(journal.run(f"run {number}").each(range(3), progress=False))
+        for _ in journal.run("left").each(range(3), progress=False):
+            break
+    text = call("status", place).out
+    assert [line for line in text.splitlines() if line and line[0] != " "][1:-1] == ["run 0", "left"]
+    assert text.endswith("\n\n23 runs more, all complete: 69 done, 0 dead, 0 open; --run NAME shows one, --json all\n")
+    assert len(call("status", place, "--json").json["runs"]) == 25
+    with leftoff.open(place, durability="process") as journal:
+        for number in range(24):
+            list(journal.run(f"run {number}").map(lambda _: 1 / 0, ["bad"], attempts=1, progress=False))
+    text = call("status", place).out
+    shown = [line for line in text.splitlines() if line and line[0] != " "][1:-1]
+    assert shown == ["run 0", *(f"run {number}" for number in range(6, 24)), "left"]
+    assert text.endswith("\n\n5 runs more: 0 done, 5 dead, 0 open; --run NAME shows one, --json all\n")
+
+
 def test_a_watch_prints_a_block_each_time(two_runs: str) -> None:
     """Where nobody looks, the status is printed again and again with its rate, and Ctrl-C ends it with success."""
     with subprocess.Popen([*WATCH, two_runs, "--run", "clean"], stdout=subprocess.PIPE, text=True) as process:

@@ -22,6 +22,7 @@ from leftoff.work.signals import StopGuard
 from leftoff.work.watch import Pace, watch
 
 _NAMED = 5  # so many keys are named, the others counted
+_SHOWN = 20  # so many runs are shown, the others summed up
 _EVERY = 2.0  # seconds
 
 
@@ -42,6 +43,8 @@ def status(
     For each run of JOURNAL: what is done, dead, open (in hand, or failed with tries left) and missing, what it has
     spent, when something happened last, and which process owns the run; for the journal, its size on disk and whether
     compacting it would pay. Nothing is locked or changed; the work may go on meanwhile.
+
+    Of more than 20 runs the first and those that are not complete are shown, and the others are summed up.
 
     With --watch the rate is that of the last five minutes that were watched. On a terminal the screen is redrawn in
     place; elsewhere a block is printed each time, or with --json an object a line.
@@ -93,9 +96,36 @@ def _lines(seen: Status, paces: dict[str, Pace]) -> list[str]:
         lines.append(
             f"  about {plural(seen.droppable, 'entry', 'entries')} no longer matter: leftoff compact drops them"
         )
-    for one in seen.runs:
+    shown, others = _chosen(seen.runs)
+    for one in shown:
         lines += _paragraph(one, paces.get(one.report.run))
-    return lines
+    return lines + _summary(others)
+
+
+def _chosen(runs: list[RunStatus]) -> tuple[list[RunStatus], list[RunStatus]]:
+    """Return the runs to be shown and those to be summed up: of many, the first and those that are not complete.
+
+    A loop inside an item is a run of its own, so there may be thousands; the first is the one around them.
+    """
+    if len(runs) <= _SHOWN:
+        return runs, []
+    first, *later = runs
+    chosen = [one for one in later if not _is_complete(one)][1 - _SHOWN :]
+    names = {one.report.run for one in chosen}
+    return [first, *chosen], [one for one in later if one.report.run not in names]
+
+
+def _is_complete(one: RunStatus) -> bool:
+    return (one.report.missing, one.report.dead, one.report.open) == (0, 0, 0)
+
+
+def _summary(runs: list[RunStatus]) -> list[str]:
+    if not runs:
+        return []
+    parts = {name: sum(getattr(one.report, name) for one in runs) for name in ("done", "dead", "open")}
+    told = ", ".join(f"{count:,} {name}" for name, count in parts.items())
+    all_are = ", all complete" if all(map(_is_complete, runs)) else ""
+    return ["", f"{plural(len(runs), 'run')} more{all_are}: {told}; --run NAME shows one, --json all"]
 
 
 def _paragraph(one: RunStatus, pace: Pace | None) -> list[str]:

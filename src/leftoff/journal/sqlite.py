@@ -203,7 +203,10 @@ class SqliteStore:
     def newest(self, run: str) -> Entry | None:
         """Return the newest entry of a run."""
         found = self._run(run)
-        return next(self.entries(run, found[1].seq - 1), None) if found else None
+        if found is None:
+            return None
+        rows, row = found
+        return next(rows.entries({row.run: row.name}, row.run, row.seq - 1, row.seq), None)
 
     def holder(self, run: str) -> dict[str, Any] | None:
         """Return host, pid and start of the process that can write to the run at this moment, None if there is none."""

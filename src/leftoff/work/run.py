@@ -274,7 +274,7 @@ class Run:
         return str(header.value["id"]) if header is not None else ""
 
     def own(self, shard: Shard = WHOLE) -> Owner:
-        """Take the run, or a share of it, over once. Raise JournalBusy while another has it, WrongThread for a worker."""
+        """Take over the run, or a share, once. Raise JournalBusy while another has it, WrongThread for a worker."""
         self._journal.check()
         if self.current_walk is not None and self.current_walk.thread != threading.get_ident():
             raise WrongThread(
