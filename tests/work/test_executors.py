@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def no_backoff(monkeypatch):
 
 def executed():
     return Counter(Path(computed.LEDGER).read_text().split())
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def kinds(key, run="r"):
@@ -236,7 +245,8 @@ if __name__ == "__main__":
     owner.send_signal(signal.SIGTERM)
     assert "finishing" in owner.stderr.readline()
     for line in Path(computed.LEDGER).read_text().splitlines():
-        os.kill(int(line.split()[-1]), signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the executor ends the others when it has lost one
+            os.kill(int(line.split()[-1]), signal.SIGKILL)
     owner.communicate(timeout=120)
     assert owner.returncode == 75
     with leftoff.open("p.jsonl") as journal:
@@ -249,6 +259,51 @@ def test_a_pool_of_threads_is_an_executor_too():
     with ThreadPoolExecutor(2) as pool, leftoff.open("p.jsonl") as journal:
         assert [o.value for o in journal.run("r").map(computed.refuses, [3, 4, 5], executor=pool)] == [3, 4, 5]
         assert pool.submit(len, "ab").result() == 2
+
+
+def test_lokys_processes_are_workers_too():
+    """One that dies makes suspects of what is in flight, all is done by its successors, and none has more to say."""
+    program = """
+import loky, leftoff
+from tests.work import computed
+
+if __name__ == "__main__":
+    make = lambda: loky.get_reusable_executor(2)
+    for outcome in leftoff.map(computed.kills, [0, 1, 2, 4, 5, 6], "p.jsonl", run="r", executor=make, progress=False):
+        print(outcome.key, outcome.value)
+"""
+    Path("in_loky.py").write_text(program)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "in_loky.py"], env=environment, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert ended.stdout.split("\n")[:-1] == [f"{n} {n}" for n in (0, 1, 2, 4, 5, 6)]
+    assert "Traceback" not in ended.stderr
+    assert set(executed()) == set("012456")
+    assert sum(executed().values()) - 6 in (1, 2), "the item whose process died, and perhaps its neighbour"
+
+
+def test_a_loky_process_ends_with_its_owner():
+    """An orphan does not go on with an item that the next owner begins again."""
+    program = """
+import loky, leftoff
+from tests.work import computed
+
+if __name__ == "__main__":
+    list(leftoff.map(computed.slow, range(9), "p.jsonl", run="r", executor=lambda: loky.get_reusable_executor(2)))
+"""
+    Path("in_loky.py").write_text(program)
+    environment = {**os.environ, "NAP": "3600", "PYTHONPATH": os.pathsep.join(sys.path)}
+    owner = subprocess.Popen([sys.executable, "in_loky.py"], env=environment, stderr=subprocess.DEVNULL)
+    while not (Path(computed.LEDGER).exists() and len(Path(computed.LEDGER).read_text().splitlines()) == 2):
+        time.sleep(0.01)
+    owner.kill()
+    owner.wait()
+    pids = [int(line.split()[-1]) for line in Path(computed.LEDGER).read_text().splitlines()]
+    deadline = time.monotonic() + 60
+    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_running(pid) for pid in pids)
 
 
 def test_what_was_made_for_the_loop_ends_with_it():

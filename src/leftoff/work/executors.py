@@ -14,12 +14,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from leftoff.errors import Stopped, UsageError
 from leftoff.work.attempt import Attempts, Brought, Fault
@@ -148,6 +149,7 @@ def _attempt(attempts: Attempts, key: str, item: Any, number: int) -> Brought:
         let_go(hand)
 
 
+_LOOK_EVERY: Final = 0.5  # seconds
 _depending: set[int] = set()  # pids: a fork of a worker process has to begin anew
 
 
@@ -163,7 +165,13 @@ def _depend_on_owner() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end() -> None:
-        owner.join()
+        if owner.sentinel is not None:
+            owner.join()
+        elif os.getppid() == owner.pid:  # loky's processes have nothing to wait for; an orphan gets another parent
+            while os.getppid() == owner.pid:
+                time.sleep(_LOOK_EVERY)
+        else:
+            return
         os._exit(1)  # from here only this ends a process; nothing that it holds is anybody's any more
 
     threading.Thread(target=end, name="leftoff-owner", daemon=True).start()
