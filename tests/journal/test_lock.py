@@ -15,7 +15,7 @@ import pytest
 
 from leftoff.errors import JournalBusy, JournalUnusable, LocksUnavailable, OwnershipLost
 from leftoff.journal import lock as module
-from leftoff.journal.lock import FileHold, Hold, holder, is_held, whoami
+from leftoff.journal.lock import FileHold, Hold, holder, is_held, is_held_by, whoami
 
 
 @pytest.fixture
@@ -97,6 +97,48 @@ def test_a_name_that_does_not_come_is_waited_for_a_second(journal, monkeypatch):
         Hold(journal, 0, "run a")
     assert now == [1000.0, 1000.25, 1000.5, 1000.75, 1001.0]
     hold.release()
+
+
+LINGERS = """
+import os, subprocess, sys
+from pathlib import Path
+from leftoff.journal.lock import FileHold, Hold
+path = Path(sys.argv[1])
+hold = FileHold(path) if path.suffix == ".jsonl" else Hold(path, 0, "run a")
+subprocess.Popen(["sleep", "0.3"], pass_fds=[hold._fd])
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def killed_behind_a_fork(path: Path) -> int:
+    """Return the pid of a process that was killed; a child of it holds for a moment more what it held."""
+    program = [sys.executable, "-c", LINGERS, path]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    return process.pid
+
+
+def test_a_child_that_was_just_forked_is_waited_for(journal):
+    """Its parent was killed before it could let go of the lock that it inherited: it does so soon."""
+    killed_behind_a_fork(journal)
+    Hold(journal, 0, "run a").release()
+
+
+def test_a_file_whose_writer_is_dead_is_held_for_a_moment_at_most(tmp_path):
+    """Also where the writer is named elsewhere; a living one is not waited for."""
+    path = tmp_path / "segment.jsonl"
+    path.touch()
+    dead = killed_behind_a_fork(path)
+    assert is_held(path)
+    assert is_held_by(path, whoami()), "a living process is believed at once"
+    assert not is_held_by(path, {**whoami(), "pid": dead})
+    hold = FileHold(path)
+    assert is_held_by(path, {**whoami(), "pid": dead}), "somebody else's, or for too long"
+    hold.release()
+    assert not is_held_by(path, whoami())
 
 
 @pytest.mark.parametrize(("pid", "host"), [(1, None), (1 << 80, None), ("one", None), (1 << 22, "elsewhere")], ids=str)

@@ -81,13 +81,13 @@ class Hold:
         except OSError as error:
             raise unusable(path, error) from error
         try:
-            _lock(self._fd, slot * _SLOT, path)
+            holder = _lock_patiently(self._fd, slot, path)
         except OSError as error:
-            holder = _await_holder(self._fd, slot) if error.errno in _BUSY else {}
             self.release()
-            if error.errno in _BUSY:
-                raise JournalBusy(_busy(what, holder)) from None
             raise _no_locks(path, error.strerror) from error
+        if holder is not None:
+            self.release()
+            raise JournalBusy(_busy(what, holder))
         try:
             _probe(path, slot * _SLOT)
         except BaseException:
@@ -138,6 +138,16 @@ def is_held(path: Path) -> bool:
         return _is_locked(fd, 0)
     finally:
         os.close(fd)
+
+
+def is_held_by(path: Path, writer: dict[str, Any]) -> bool:
+    """Return the same, patiently: a child that a dead writer had just forked may hold the file for a moment more."""
+    end = time.monotonic() + _NAMING
+    while held := is_held(path):
+        if _lives(writer) or time.monotonic() >= end:
+            break
+        time.sleep(0.001)
+    return held
 
 
 def _probe(path: Path, start: int) -> None:
@@ -198,12 +208,25 @@ def _is_locked(fd: int, start: int) -> bool:
     return False  # pragma: no cover  # Windows
 
 
-def _await_holder(fd: int, slot: int) -> dict[str, Any]:
-    """Read who holds a slot; who took it this moment has yet to write its name, over that of a dead process or none."""
+def _lock_patiently(fd: int, slot: int, path: Path) -> dict[str, Any] | None:
+    """Lock a slot and return None, or return who holds it.
+
+    A dead process or none is named for a moment: by who took it just now and has yet to write its name there, or by a
+    child that was forked just before its parent was killed, and has yet to let go.
+    """
     end = time.monotonic() + _NAMING
-    while not _lives(holder := _read_holder(fd, slot)) and time.monotonic() < end:
+    while True:
+        try:
+            _lock(fd, slot * _SLOT, path)
+        except OSError as error:
+            if error.errno not in _BUSY:
+                raise
+        else:
+            return None
+        holder = _read_holder(fd, slot)
+        if _lives(holder) or time.monotonic() >= end:
+            return holder
         time.sleep(0.001)
-    return holder
 
 
 def _lives(holder: dict[str, Any]) -> bool:

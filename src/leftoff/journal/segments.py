@@ -33,7 +33,7 @@ from leftoff.journal.jsonl import JsonlStore
 from leftoff.journal.jsonl_owner import Appender
 from leftoff.journal.jsonl_scan import HEADER_LENGTH, Position, entries_on, understood
 from leftoff.journal.jsonl_verify import examine_jsonl
-from leftoff.journal.lock import FileHold, Hold
+from leftoff.journal.lock import FileHold, Hold, is_held_by
 from leftoff.journal.segment import Segment, shown
 from leftoff.journal.segments_header import HEADER, make_header, new_name, new_run_id, read_header
 from leftoff.journal.segments_merged import Merged, order
@@ -296,8 +296,8 @@ class SegmentsStore:
             if segment.path.name == self._own or run not in segment.owners:
                 continue
             claimed = segment.shard(run)
-            if claimed.overlaps(shard) and segment.is_live():
-                who = segment.who(run)
+            who = segment.who(run)
+            if claimed.overlaps(shard) and is_held_by(segment.path, who):
                 raise JournalBusy(
                     f"the run {run!r} of {self.url} ({claimed}) is owned by process {who['pid']} on {who['host']}"
                     f" since {who['start']}; wait for it to end or stop it, or share the keys: shard=(0, 2) here,"
