@@ -22,6 +22,7 @@ class Flight:
     begun: float = 0.0  # monotonic seconds
     end: float = math.inf  # monotonic seconds: then it has taken too long
     late: bool = False  # it has, and was interrupted
+    alone: bool = False  # nobody is to be beside it: it may be what ended its process
 
 
 def interleave(concluded: Sequence[Draft], started: Sequence[Draft]) -> list[Draft]:

@@ -75,6 +75,8 @@ class InFlight:
         self.fatal: BaseException | None = None
         self.draining = False
         self.broken = False  # the workers died, and there will be no others
+        # One kill, as of a power failure, says nothing of the items: hours of work would go on one by one for it.
+        self.alone_from = min(2, max(1, walk.options.crashes - 1))  # crashes
         self.slot_in = 0.0  # seconds until the next rate slot, as of the last question
 
     def outcomes(self) -> Iterator[Outcome[Any, Any]]:
@@ -115,7 +117,7 @@ class InFlight:
         for flight in [flight for flight in self.waiting.values() if flight.due <= now]:
             if self._may_enter(flight, starts) and self._may_go():
                 starts[flight.key] = self.waiting.pop(flight.key)
-        if any(flight.tries.crashes for flight in self.waiting.values()):
+        if any(flight.alone for flight in self.waiting.values()):
             return  # suspects wait until they can be alone
         while (others := len(self.working) + len(self.waiting) + len(starts)) < self.workers:
             self.next = new = self.next or self._new(starts, self.workers - others)
@@ -152,7 +154,7 @@ class InFlight:
                     return None
                 if tries is FIRST or walk.may_start(key, tries):
                     self.numbers += 1
-                    return Flight(key, item, self.numbers - 1, tries)
+                    return Flight(key, item, self.numbers - 1, tries, alone=tries.crashes >= self.alone_from)
                 self._put(buried(self.run, walk, key, item))
         return None
 
@@ -175,7 +177,7 @@ class InFlight:
         if not house:
             return True
         # A suspect is alone, so looking at one item of the house tells whether it is closed.
-        return not flight.tries.crashes and not next(iter(house.values())).tries.crashes
+        return not flight.alone and not next(iter(house.values())).alone
 
     def _may_go(self) -> bool:
         """Return whether the budget allows another attempt, and a rate slot was to be had now; take it."""
@@ -262,7 +264,7 @@ class InFlight:
             return released(flight.key, flight.tries)
         if self.walk.guard.asked is not None:  # the signal went to the workers, too
             return released(flight.key, flight.tries)
-        flight.tries = flight.tries.after_crash()
+        flight.tries, flight.alone = flight.tries.after_crash(), True
         failure = Failure("ProcessEnded", f"the worker that had it in hand died: {error}")
         draft = crashed(flight.key, flight.tries, failure, self.walk.options.crashes)
         return self._set_back(flight, draft, failure, retry.delay(flight.tries.crashes))
