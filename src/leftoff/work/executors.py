@@ -161,17 +161,16 @@ def _depend_on_owner() -> None:
     owner = multiprocessing.parent_process()
     if owner is None or os.getpid() in _depending:  # the executor works in this very process, or this was done
         return
+    parent = os.getppid()
     _depending.add(os.getpid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end() -> None:
         if owner.sentinel is not None:
             owner.join()
-        elif os.getppid() == owner.pid:  # loky's processes have nothing to wait for; an orphan gets another parent
-            while os.getppid() == owner.pid:
+        else:  # as in loky's processes; an orphan gets another parent
+            while os.getppid() == parent:
                 time.sleep(_LOOK_EVERY)
-        else:
-            return
         os._exit(1)  # from here only this ends a process; nothing that it holds is anybody's any more
 
     threading.Thread(target=end, name="leftoff-owner", daemon=True).start()
