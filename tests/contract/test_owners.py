@@ -79,6 +79,24 @@ def test_p7_each_owner_has_a_greater_epoch_and_its_name_is_kept(kind: Kind, tmp_
     assert epochs == [1, 2, 3]
 
 
+@which("P7")
+def test_p7_a_run_that_was_given_up_can_be_taken_again(kind: Kind, tmp_path: Path) -> None:
+    """By the same handle, at once; giving it up twice is giving it up, and takes nothing from who has it then."""
+    store = kind.open(tmp_path)
+    first = store.own("r")
+    first.commit([done("a")])
+    first.release()
+    first.release()
+    second = store.own("r")
+    first.release()
+    second.commit([done("b")])
+    assert (list(store.keys("r", "done")), second.epoch) == (["a", "b"], first.epoch + 1)
+    store.close()
+    store = kind.open(tmp_path)
+    assert store.counts("r") == (2, 0)
+    store.close()
+
+
 @which("P7", embedded=True)
 def test_p7_an_owner_whose_lock_was_swapped_away_writes_nothing_over_its_successor(kind: Kind, tmp_path: Path) -> None:
     """With the lock file deleted a second owner can come; then the first is refused and the second goes on."""

@@ -121,6 +121,18 @@ class Cancels(ThreadPoolExecutor):
         return future
 
 
+class IsBroken(ThreadPoolExecutor):
+    """An executor of somebody else's that takes no second item."""
+
+    handed = 0
+
+    def submit(self, function, /, *args, **kwargs):
+        self.handed += 1
+        if self.handed > 1:
+            raise BrokenProcessPool("broken already")
+        return super().submit(function, *args, **kwargs)
+
+
 class Raises(ThreadPoolExecutor):
     """An executor whose second future ends with what is no error."""
 

@@ -16,7 +16,7 @@ import leftoff
 from leftoff.errors import UnusableValue, UsageError
 from leftoff.work import retry
 from tests.work import computed
-from tests.work.computed import Breaks, Cancels, CannotBeSaid, Direct, Raises, processes
+from tests.work.computed import Breaks, Cancels, CannotBeSaid, Direct, IsBroken, Raises, processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # pytest has threads of its own
 METHODS = ("spawn", "forkserver", "fork")
@@ -151,6 +151,14 @@ def test_an_executor_that_cannot_be_made_again_stops_the_loop():
         assert [o.value for o in run.map(computed.refuses, range(3, 13), executor=factory)] == list(range(3, 13))
     assert len(made) > 1
     assert max(executed().values()) == 1, "nobody had begun what was in flight when it broke"
+
+
+def test_an_executor_that_is_broken_when_an_item_is_handed_in_stops_the_loop():
+    """Nobody has begun the item: it is given back, and what came before is kept."""
+    stopped = pytest.raises(leftoff.Stopped, match=r"broke \(broken already\) .* pass executor=FACTORY")
+    with leftoff.open("p.jsonl") as journal, IsBroken(1) as pool, stopped:
+        list(journal.run("r").map(computed.refuses, [3, 4, 5], executor=pool))
+    assert (kinds("3"), kinds("4"), kinds("5")) == (["started", "done"], ["started", "released"], [])
 
 
 def test_an_executor_that_somebody_shuts_down_ends_the_loop():

@@ -115,10 +115,9 @@ class PostgresStore:
 
     def _reopen(self) -> None:
         self._connection = connect(Guarded, self._given, reading=True, patience=PATIENCE)
-        held, self._held = self._held, set()
+        self._held.clear()
         for name, owner in list(self._owners.items()):
-            if owner._row.run in held:
-                self._hold_again(name, owner)
+            self._hold_again(name, owner)
 
     def _hold_again(self, name: str, owner: PostgresOwner) -> None:
         """Take a lock again that fell with our connection; the server may not have noticed yet."""

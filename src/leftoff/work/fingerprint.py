@@ -133,8 +133,6 @@ def _defined(value: Any) -> types.FunctionType | type | None:
     value = inspect.unwrap(value) if callable(value) else value
     if isinstance(value, types.MethodType):
         value = value.__self__  # it may call any other method
-    if isinstance(value, (staticmethod, classmethod)):
-        value = value.__func__
     if isinstance(value, functools.partial):
         value = value.func
     if isinstance(value, types.FunctionType):

@@ -87,8 +87,7 @@ class Tasks(Pool):
     async def end(self) -> None:
         """Cancel the tasks, and wait until they have ended."""
         self.stop(now=True)
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def wake(self) -> None:
         """Let the owner look around, from a signal's handler too."""
