@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from leftoff.testing import ncbi_replies as replies
 from leftoff.testing.ncbi_records import Library, chance
-from leftoff.testing.ncbi_replies import Reply
+from leftoff.testing.replica_server import Reply, page
 
 BATCH = 500
 """The number of ids from which on the fault `large` breaks a fetch."""
@@ -61,7 +61,6 @@ FAULTS = {
     "shared-doi": Fault("this share of clones has the DOI of its original", to="efetch", standing=True),
     "revised": Fault("this share of real records is revised on each new day", to="efetch", standing=True),
 }  # fmt: skip
-IN_SENDING = ("truncated", "short-length", "reset", "drip", "stall")
 
 
 def listing() -> str:
@@ -182,18 +181,18 @@ _ERRORS = {
     ),
 }
 _PAGES: dict[str | None, Callable[[], Reply]] = {
-    "empty-200": lambda: Reply(200, b""),
-    "html-200": lambda: replies.page(
+    "empty-200": lambda: Reply(200, b"", replies.XML),
+    "html-200": lambda: page(
         200, "NCBI - WWW Error Blocked Diagnostic", "The service is temporarily unavailable. Please try again."
     ),
-    "500": lambda: replies.page(500, "500 Internal Server Error", "The server encountered an internal error."),
-    "502": lambda: replies.page(
+    "500": lambda: page(500, "500 Internal Server Error", "The server encountered an internal error."),
+    "502": lambda: page(
         502, "502 Bad Gateway", "The proxy server received an invalid response from an upstream server."
     ),
-    "large": lambda: replies.page(
+    "large": lambda: page(
         502, "502 Bad Gateway", "The proxy server received an invalid response from an upstream server."
     ),
-    "504": lambda: replies.page(504, "504 Gateway Time-out", "The server didn't respond in time."),
+    "504": lambda: page(504, "504 Gateway Time-out", "The server didn't respond in time."),
 }
 _VARIANTS: tuple[Callable[[bytes], bytes], ...] = (
     lambda doi: doi.upper() if doi != doi.upper() else doi.lower(),

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
+from leftoff.testing.replica_server import Reply
+
 LAST = 9_999
 """How many records of a PubMed search can be reached."""
 
@@ -20,7 +22,6 @@ PAST_CAP = (
 NO_IDS = "ID list is empty! Possibly it has no correct IDs."
 XML = "text/xml; charset=UTF-8"
 JSON = "application/json; charset=UTF-8"
-HTML = "text/html; charset=UTF-8"
 _SEARCH_TYPE = (
     '<?xml version="1.0" encoding="UTF-8" ?>\n<!DOCTYPE eSearchResult PUBLIC "-//NLM//DTD esearch 20060628//EN" '
     '"https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20060628/esearch.dtd">\n'
@@ -29,18 +30,6 @@ _FETCH_TYPE = (
     '<?xml version="1.0" encoding="UTF-8" ?>\n<!DOCTYPE eEfetchResult PUBLIC "-//NLM//DTD efetch 20131226//EN" '
     '"https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20131226/efetch.dtd">\n'
 )
-
-
-@dataclasses.dataclass
-class Reply:
-    """Hold one answer; `served` are the PMIDs in it, `send` is how it goes out (`whole`, or the name of a fault)."""
-
-    status: int
-    body: bytes
-    kind: str = XML
-    headers: dict[str, str] = dataclasses.field(default_factory=dict)
-    served: list[str] = dataclasses.field(default_factory=list)
-    send: str = "whole"
 
 
 @dataclasses.dataclass
@@ -58,7 +47,7 @@ class Found:
 
 def search(found: Found, *, as_json: bool) -> Reply:
     """Return the reply to an ESearch."""
-    return Reply(200, _search_json(found), JSON) if as_json else Reply(200, _search_xml(found))
+    return Reply(200, _search_json(found), JSON) if as_json else Reply(200, _search_xml(found), XML)
 
 
 def _search_xml(found: Found) -> bytes:
@@ -91,14 +80,18 @@ def search_error(message: str, *, as_json: bool, status: int = 200) -> Reply:
     """Return an ESearch error; in JSON a line feed in `message` stays raw: as invalid as the service's own."""
     if not as_json:
         return Reply(
-            status, f"{_SEARCH_TYPE}<eSearchResult>\n\t<ERROR>{escape(message)}</ERROR>\n</eSearchResult>\n".encode()
+            status,
+            f"{_SEARCH_TYPE}<eSearchResult>\n\t<ERROR>{escape(message)}</ERROR>\n</eSearchResult>\n".encode(),
+            XML,
         )
     return Reply(status, _json({"esearchresult": {"ERROR": message}}).replace(b"\\n", b"\n"), JSON)
 
 
 def fetch_error(message: str, status: int = 200) -> Reply:
     """Return an EFetch error under `status`; it is XML whatever was asked for."""
-    return Reply(status, f"{_FETCH_TYPE}<eFetchResult>\n\t<ERROR>{escape(message)}</ERROR>\n</eFetchResult>\n".encode())
+    return Reply(
+        status, f"{_FETCH_TYPE}<eFetchResult>\n\t<ERROR>{escape(message)}</ERROR>\n</eFetchResult>\n".encode(), XML
+    )
 
 
 def fetch(records: Mapping[str, bytes], today: int) -> Reply:
@@ -110,7 +103,7 @@ def fetch(records: Mapping[str, bytes], today: int) -> Reply:
         f'"https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_{year % 100:02}0101.dtd">\n<PubmedArticleSet>\n'
     )
     body = b"\n".join([head.encode() + b"\n".join(records.values()), b"</PubmedArticleSet>\n"])
-    return Reply(200, body, served=list(records))
+    return Reply(200, body, XML, served=list(records))
 
 
 def uilist(records: Mapping[str, bytes]) -> Reply:
@@ -127,13 +120,6 @@ def too_many(client: str, count: int, limit: int, *, retry_after: bool = True) -
     )
     error = {"error": "API rate limit exceeded", "api-key": client, "count": str(count), "limit": str(limit)}
     return Reply(429, json.dumps(error, separators=(",", ":")).encode() + b"\n", "application/json", headers)
-
-
-def page(status: int, title: str, text: str) -> Reply:
-    """Return an HTML page."""
-    body = f"<body><h1>{title}</h1>\n<p>{text}</p></body>"
-    html = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>\n{body}</html>\n"
-    return Reply(status, html.encode(), HTML)
 
 
 def _json(result: dict[str, object]) -> bytes:

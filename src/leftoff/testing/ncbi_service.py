@@ -15,10 +15,11 @@ from typing import TextIO
 
 from leftoff.testing import ncbi_query as query
 from leftoff.testing import ncbi_replies as replies
-from leftoff.testing.ncbi_faults import BATCH, IN_SENDING, Faults
+from leftoff.testing.ncbi_faults import BATCH, Faults
 from leftoff.testing.ncbi_limits import Limits, Verdict
 from leftoff.testing.ncbi_records import Library
-from leftoff.testing.ncbi_replies import LAST, Reply
+from leftoff.testing.ncbi_replies import LAST
+from leftoff.testing.replica_server import IN_SENDING, Call, Reply, page
 
 PREFIX = "/entrez/eutils/"
 TOOLS = {f"{PREFIX}esearch.fcgi": "esearch", f"{PREFIX}efetch.fcgi": "efetch"}
@@ -89,16 +90,38 @@ class Service:
         """Move the replica's calendar to `today`."""
         self.library.set_today(today.toordinal(), self.faults.rates.get("revised", 0.0), self.faults.seed)
 
-    def answer(self, request: Request) -> Reply:
-        """Return the reply to `request`, limits and faults included, and log it."""
+    def serves(self, path: str) -> bool:
+        """Return whether a path is one of the E-utilities."""
+        return path in TOOLS
+
+    def administer(self, path: str, params: dict[str, str]) -> object:
+        """Move the calendar, set a fault or delete records, and return what this replica holds."""
+        if path == "/replica/today" and "date" in params:
+            self.advance(datetime.date.fromisoformat(params["date"]))
+        elif path == "/replica/fault":
+            self.switch(*Faults.parse(f"{params['name']}:{params.get('rate', '')}"))
+        elif path == "/replica/delete":
+            self.library.hidden.update(int(pmid) for pmid in params["id"].split(","))
+        elif path not in ("/replica/about", "/replica/today"):
+            raise NotImplementedError(
+                f"This replica serves {', '.join(TOOLS)} and /replica/about, today, fault, delete."
+            )
+        return self.about()
+
+    def ended(self, call: Call) -> None:
+        """Do nothing: how many requests are open at a time is not limited."""
+
+    def answer(self, call: Call) -> Reply:
+        """Return the reply to a request, limits and faults included, and log it."""
+        ids = [part.strip() for name, value in call.pairs if name == "id" for part in value.split(",") if part.strip()]
+        params = {name: value for name, value in call.pairs if name != "id"}
+        request = Request(call.at, call.method, call.path, params, ids, call.client, call.port)
         key = request.params.get("api_key", "")
         client = key or request.client
         verdict = self.limits.judge(client, request.at, keyed=bool(key))
         fault: str | None = None
         if verdict.banned:
-            reply = replies.page(
-                403, "Access denied", f"{client} kept breaking the request limit and is blocked for good."
-            )
+            reply = page(403, "Access denied", f"{client} kept breaking the request limit and is blocked for good.")
         elif verdict.violation:
             reply = replies.too_many(client, verdict.count, verdict.limit)
         else:
@@ -210,7 +233,7 @@ class Service:
         if request.params.get("db", "pubmed") != "pubmed":
             return replies.fetch_error(f"Invalid db name specified: {request.params['db']}", 400)
         if request.method == "GET" and len(request.ids) > MOST_IDS_IN_GET:
-            return replies.page(
+            return page(
                 414,
                 "414 Request-URI Too Long",
                 "The requested URL's length exceeds the capacity limit for this server.",
