@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.testing.ncbi_limits import Limits
 from leftoff.testing.ncbi_process import Running, serve
+from leftoff.testing.replica_limits import Limits
 from tests.testing import naive
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "papers" / "records"

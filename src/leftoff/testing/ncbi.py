@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TextIO
 from xml.etree import ElementTree
 
-from leftoff.testing.ncbi_faults import Faults, listing
-from leftoff.testing.ncbi_limits import Limits
+from leftoff.testing.ncbi_faults import FAULTS, Faults
 from leftoff.testing.ncbi_records import Library
 from leftoff.testing.ncbi_service import Service
+from leftoff.testing.replica_faults import listing
+from leftoff.testing.replica_limits import Limits
 from leftoff.testing.replica_server import Replica
 
 
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments()
     options = parser.parse_args(argv)
     if "help" in options.fault:
-        print(listing())
+        print(listing(FAULTS))
         return 0
     if options.data is None:
         parser.error("--data DIR is required: a directory of PubmedArticleSet files")

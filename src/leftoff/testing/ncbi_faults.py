@@ -1,40 +1,23 @@
-"""Break the replica's answers in the ways the service's have been seen to break.
-
-Each fault has a name and a rate. The rate of most is the chance that a request meets it, drawn from one seeded sequence
-in the order of arrival, and a request meets one such fault at most: the first, in the order of `FAULTS`. The rate of a
-*standing* fault is the share of records it marks, drawn from the seed and the PMID: the same ones on every request.
-"""
+"""Break the replica's answers in the ways the service's have been seen to break: docs/replica.md lists them."""
 
 from __future__ import annotations
 
-import dataclasses
-import random
 import re
-import threading
 from collections.abc import Callable
 
 from leftoff.testing import ncbi_replies as replies
-from leftoff.testing.ncbi_records import Library, chance
+from leftoff.testing.ncbi_records import Library
+from leftoff.testing.replica_faults import Dice, Fault, chance, parse
 from leftoff.testing.replica_server import Reply, page
 
 BATCH = 500
 """The number of ids from which on the fault `large` breaks a fetch."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """Describe a fault: what it does, to which calls, and at which rate when none is given."""
-
-    does: str
-    to: str = "both"
-    rate: float = 0.1
-    standing: bool = False
-
-
 FAULTS = {
     "429": Fault("429 with Retry-After although the limit is kept"),
     "429-bare": Fault("429 without Retry-After although the limit is kept"),
-    "refuse-after": Fault("429 for ever once a fetch would serve record N+1", rate=500.0, standing=True),
+    "refuse-after": Fault("429 for ever once a fetch would serve record N+1", rate=500.0, standing=True, counts=True),
     "error-200": Fault("an <ERROR> element under 200 in place of the result"),
     "backend-down": Fault('"Database is not supported: pubmed" under 200'),
     "empty-200": Fault("200 with an empty body"),
@@ -63,50 +46,26 @@ FAULTS = {
 }  # fmt: skip
 
 
-def listing() -> str:
-    """Return the names of all faults with what they do, one a line."""
-    lines = [f"  {name:<15} {fault.does} [default {fault.rate:g}]" for name, fault in FAULTS.items()]
-    return "\n".join(["faults, as NAME or NAME:RATE:", *lines])
-
-
-class Faults:
+class Faults(Dice):
     """Decide which fault a request meets, and answer as the fault has it."""
 
     def __init__(self, rates: dict[str, float], seed: int) -> None:
-        self.rates = rates
-        self.seed = seed
-        self.random = random.Random(seed)
-        self._lock = threading.Lock()
+        super().__init__(FAULTS, rates, seed)
         self._refusing = False
 
     @staticmethod
     def parse(text: str) -> tuple[str, float]:
         """Return name and rate of `NAME` or `NAME:RATE`. Raises ValueError for an unknown name or a bad rate."""
-        name, _, rate = text.partition(":")
-        if name not in FAULTS:
-            raise ValueError(f"no fault is called {name!r}; --fault help lists them")
-        value = float(rate) if rate else FAULTS[name].rate
-        if value < 0 or (value > 1 and name != "refuse-after"):
-            raise ValueError(f"{text!r}: a rate is a probability between 0 and 1")
-        return name, value
+        return parse(text, FAULTS)
 
-    def draw(self, tool: str, *, history: bool = False, many: bool = False) -> str | None:
+    def meets(self, tool: str, *, history: bool = False, many: bool = False) -> str | None:
         """Return the fault that the next request to `tool` meets, or None; `many`: it asks for a large batch."""
-        met = None
-        with self._lock:
-            for name, fault in FAULTS.items():
-                if fault.standing or not self.rates.get(name):
-                    continue
-                applies = (
-                    fault.to in ("both", tool) or (fault.to == "history" and history) or (fault.to == "large" and many)
-                )
-                if applies and self.random.random() < self.rates[name] and met is None:
-                    met = name
-        return met
+        kinds = {"both", tool, *(["history"] if history else []), *(["large"] if many else [])}
+        return self.draw(lambda fault: fault.to in kinds)
 
     def refuses(self, asked: int, served: int) -> bool:
         """Say whether to refuse `asked` records after `served` ones; once refused, everything is."""
-        with self._lock:
+        with self.lock:
             if self.rates.get("refuse-after"):
                 self._refusing = self._refusing or served + asked > self.rates["refuse-after"]
                 return self._refusing
@@ -128,7 +87,7 @@ class Faults:
         """Say whether a fetch that met fault `name` leaves `pmid` out."""
         if chance(self.seed, "missing", pmid) < self.rates.get("always-missing", 0.0):
             return True
-        with self._lock:
+        with self.lock:
             return name == "shortfall" and self.random.random() < 0.2
 
     def rewrite(self, record: bytes, pmid: int) -> bytes:
@@ -148,7 +107,7 @@ class Faults:
     def flip(self, body: bytes) -> bytes:
         """Return `body` with a byte in 20,000 changed, and one in the mark-up: in the text alone nobody could tell."""
         changed = bytearray(body)
-        with self._lock:
+        with self.lock:
             places = [self.random.randrange(len(body)) for _ in range(len(body) // 20_000)]
             tags = [match.start() for match in re.finditer(rb"</[A-Z]", body)]
             places += [self.random.choice(tags) + 1 if tags else 0]
@@ -158,7 +117,7 @@ class Faults:
 
     def change(self, name: str | None, library: Library, held: list[int], found: list[range]) -> None:
         """Let a held record enter PubMed (`growing`), or delete one of the `found` ones (`shrinking`)."""
-        with self._lock:
+        with self.lock:
             if name == "growing" and held:
                 pmid = held.pop(0)
                 library.added[pmid] = library.today

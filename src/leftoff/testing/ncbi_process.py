@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
-import subprocess
-import sys
-import tempfile
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+
+from leftoff.testing import replica_process
 
 
-@dataclasses.dataclass(frozen=True)
-class Running:
-    """Hold the address of a replica that runs and the files it writes (access log, stderr); ask it about itself."""
-
-    url: str
-    access_log: Path
-    errors: Path
-    process: subprocess.Popen[str]
+class Running(replica_process.Running):
+    """Be a replica of PubMed that runs."""
 
     @property
     def eutils(self) -> str:
         """Return the prefix to which `/esearch.fcgi` is appended."""
         return f"{self.url}/entrez/eutils"
 
-    def log(self) -> list[dict[str, Any]]:
-        """Return the access log so far, oldest request first."""
-        lines = self.access_log.read_text("utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
-    def ask(self, path: str = "about", **params: str) -> dict[str, Any]:
-        """Return what /replica/`path` answers: about, today (date), fault (name, rate), delete (id)."""
-        url = f"{self.url}/replica/{path}?{urllib.parse.urlencode(params)}"
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return cast("dict[str, Any]", json.load(answer))
-
 
 @contextlib.contextmanager
 def serve(data: Path, *arguments: str) -> Iterator[Running]:
-    """Run `python -m leftoff.testing.ncbi` on `data` until the block ends.
-
-    Raises RuntimeError, with what it wrote to stderr, when the replica does not come up.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "access.jsonl"
-        errors = Path(folder) / "stderr.txt"
-        command = [sys.executable, "-m", "leftoff.testing.ncbi", "--data", str(data), "--access-log", str(log)]
-        with errors.open("w") as stderr:
-            process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=stderr, text=True)
-        assert process.stdout is not None
-        try:
-            first = process.stdout.readline().split()
-            if first[:2] != ["listening", "on"]:
-                raise RuntimeError(f"the replica did not start: {errors.read_text()}")
-            log.touch()
-            yield Running(first[2], log, errors, process)
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-            process.stdout.close()
+    """Run `python -m leftoff.testing.ncbi` on `data` until the block ends; see `replica_process.serve`."""
+    with replica_process.serve("leftoff.testing.ncbi", data, *arguments) as running:
+        yield Running(running.url, running.access_log, running.errors, running.process)

@@ -14,12 +14,12 @@ import functools
 import gzip
 import random
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from leftoff.testing import ncbi_query as query
+from leftoff.testing.replica_faults import chance
 
 RECORD = re.compile(rb"<(PubmedArticle|PubmedBookArticle)\b[^>]*>.*?</\1\s*>", re.DOTALL)
 DELETED = re.compile(rb"<DeleteCitation\b.*?</DeleteCitation\s*>", re.DOTALL)
@@ -166,11 +166,6 @@ class Library:
                     self.revised[pmid] = now
         self.today = today
         self.hidden |= self.deleted & self.records.keys() if today > self.start else set()
-
-
-def chance(*parts: object) -> float:
-    """Return a number in [0, 1) that depends on `parts` alone."""
-    return zlib.crc32(repr(parts).encode()) / 2**32
 
 
 def load(directory: Path) -> tuple[dict[int, Record], set[int]]:

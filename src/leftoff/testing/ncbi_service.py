@@ -16,9 +16,9 @@ from typing import TextIO
 from leftoff.testing import ncbi_query as query
 from leftoff.testing import ncbi_replies as replies
 from leftoff.testing.ncbi_faults import BATCH, Faults
-from leftoff.testing.ncbi_limits import Limits, Verdict
 from leftoff.testing.ncbi_records import Library
 from leftoff.testing.ncbi_replies import LAST
+from leftoff.testing.replica_limits import Limits, Verdict
 from leftoff.testing.replica_server import IN_SENDING, Call, Reply, page
 
 PREFIX = "/entrez/eutils/"
@@ -141,7 +141,7 @@ class Service:
             ids = asked = [str(pmid) for pmid in self._stored(request) or []]
         if faults.refuses(len(asked), self.served):
             return replies.too_many(client, (limit or 3) + 2, limit or 3), "refuse-after"
-        fault = faults.draw(tool, history=history, many=len(asked) > BATCH)
+        fault = faults.meets(tool, history=history, many=len(asked) > BATCH)
         reply = faults.instead(fault, tool, client, limit, as_json=request.json)
         if reply is not None:
             return reply, fault
