@@ -15,7 +15,7 @@ from leftoff.testing.crossref_works import load
 from leftoff.testing.replica_process import Running, serve
 from tests.testing.naive_crossref import get, harvest
 
-DATA = Path(__file__).parents[3] / "shared" / "papers-data" / "crossref"
+WORKS = Path(__file__).parents[2] / "examples" / "papers" / "works"
 MODULE = "leftoff.testing.crossref"
 FREELY = ("--limit", "0", "--polite-limit", "0", "--concurrency", "0", "--polite-concurrency", "0")
 LIMITED = ("--polite-limit", "1000", "--polite-concurrency", "0")
@@ -27,7 +27,7 @@ PATIENT = {"lost-page"}  # which breaks who asks again, and thinks a cursor were
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("works")
-    works = [work.versions[-1] for work in list(load(DATA).values())[:200]]
+    works = [work.versions[-1] for work in list(load(WORKS).values())[:200]]
     (folder / "works.jsonl").write_text("".join(json.dumps(work) + "\n" for work in works), encoding="utf-8")
     return folder
 
