@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from leftoff.testing.replica_faults import Dice, Fault, parse
+from leftoff.testing.replica_faults import SENDING, Dice, Fault
 from leftoff.testing.replica_server import Reply, page
 
 JSON = "application/json"
@@ -29,11 +29,7 @@ FAULTS = {
     "doubled-limits": Fault("each header of the limits has its value twice: 10, 10"),
     "odd-limits": Fault("the headers come in two spellings that contradict each other"),
     "flip": Fault("a byte of the body's JSON is exchanged for another, so that it is none"),
-    "truncated": Fault("the body ends early, without a length, and the connection closes"),
-    "short-length": Fault("the connection closes before the announced length is reached"),
-    "reset": Fault("the connection is reset within the body"),
-    "drip": Fault("the body comes a few bytes at a time (--drip SECONDS between them)"),
-    "stall": Fault("no answer comes (for --stall SECONDS, then the connection closes)"),
+    **SENDING,
     "revised": Fault("this share of works is deposited again on each new day", standing=True),
 }  # fmt: skip
 
@@ -41,27 +37,12 @@ FAULTS = {
 class Faults(Dice):
     """Decide which fault a request meets, and answer as the fault has it."""
 
-    def __init__(self, rates: dict[str, float], seed: int) -> None:
-        super().__init__(FAULTS, rates, seed)
-        self._refusing = False
-
-    @staticmethod
-    def parse(text: str) -> tuple[str, float]:
-        """Return name and rate of `NAME` or `NAME:RATE`. Raises ValueError for an unknown name or a bad rate."""
-        return parse(text, FAULTS)
+    table = FAULTS
 
     def meets(self, *, listed: bool, cursor: bool) -> str | None:
         """Return the fault that the next request meets, or None: whether it lists, and goes on with a cursor."""
         kinds = {"both", *(["list"] if listed else []), *(["cursor"] if cursor else [])}
         return self.draw(lambda fault: fault.to in kinds)
-
-    def refuses(self, asked: int, served: int) -> bool:
-        """Say whether to refuse `asked` works after `served` ones; once refused, everything is."""
-        with self.lock:
-            if self.rates.get("refuse-after"):
-                self._refusing = self._refusing or served + asked > self.rates["refuse-after"]
-                return self._refusing
-            return False
 
     def instead(self, name: str | None) -> Reply | None:
         """Return what comes in place of an answer, None when fault `name` lets the request through."""

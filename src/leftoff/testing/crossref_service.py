@@ -16,8 +16,8 @@ from leftoff.testing import crossref_query as query
 from leftoff.testing.crossref_faults import JSON, Faults, timed_out, too_many
 from leftoff.testing.crossref_limits import Pools, Verdict
 from leftoff.testing.crossref_works import Library
-from leftoff.testing.replica_faults import chance
-from leftoff.testing.replica_server import IN_SENDING, Call, Reply, page
+from leftoff.testing.replica_faults import SENDING, chance
+from leftoff.testing.replica_server import Call, Reply, page
 
 ROUTE = "/works"
 _NOT_FOUND = b"Resource not found."
@@ -155,7 +155,7 @@ class Service:
             return timed_out(), fault
         if fault == "flip":
             reply.body = faults.flip(reply.body)
-        if fault in IN_SENDING:
+        if fault in SENDING:
             reply.send = fault or "whole"
             reply.served = reply.served if fault == "drip" else []
         return reply, fault

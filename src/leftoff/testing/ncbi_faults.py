@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from leftoff.testing import ncbi_replies as replies
 from leftoff.testing.ncbi_records import Library
-from leftoff.testing.replica_faults import Dice, Fault, chance, parse
+from leftoff.testing.replica_faults import SENDING, Dice, Fault, chance
 from leftoff.testing.replica_server import Reply, page
 
 BATCH = 500
@@ -34,11 +34,7 @@ FAULTS = {
     "shrinking": Fault("a record found by a search is deleted before it answers", to="esearch"),
     "shortfall": Fault("one in five of the asked records is left out, this time", to="efetch"),
     "flip": Fault("bytes of the body are exchanged for others, one of them in the mark-up"),
-    "truncated": Fault("the body ends early, without a length, and the connection closes"),
-    "short-length": Fault("the connection closes before the announced length is reached"),
-    "reset": Fault("the connection is reset within the body"),
-    "drip": Fault("the body comes a few bytes at a time (--drip SECONDS between them)"),
-    "stall": Fault("no answer comes (for --stall SECONDS, then the connection closes)"),
+    **SENDING,
     "always-missing": Fault("this share of PMIDs is found by searches and never fetched", to="efetch", standing=True),
     "doi-variants": Fault("this share of DOIs: other case, a URL, or a trailing dot", to="efetch", standing=True),
     "shared-doi": Fault("this share of clones has the DOI of its original", to="efetch", standing=True),
@@ -49,27 +45,12 @@ FAULTS = {
 class Faults(Dice):
     """Decide which fault a request meets, and answer as the fault has it."""
 
-    def __init__(self, rates: dict[str, float], seed: int) -> None:
-        super().__init__(FAULTS, rates, seed)
-        self._refusing = False
-
-    @staticmethod
-    def parse(text: str) -> tuple[str, float]:
-        """Return name and rate of `NAME` or `NAME:RATE`. Raises ValueError for an unknown name or a bad rate."""
-        return parse(text, FAULTS)
+    table = FAULTS
 
     def meets(self, tool: str, *, history: bool = False, many: bool = False) -> str | None:
         """Return the fault that the next request to `tool` meets, or None; `many`: it asks for a large batch."""
         kinds = {"both", tool, *(["history"] if history else []), *(["large"] if many else [])}
         return self.draw(lambda fault: fault.to in kinds)
-
-    def refuses(self, asked: int, served: int) -> bool:
-        """Say whether to refuse `asked` records after `served` ones; once refused, everything is."""
-        with self.lock:
-            if self.rates.get("refuse-after"):
-                self._refusing = self._refusing or served + asked > self.rates["refuse-after"]
-                return self._refusing
-            return False
 
     def instead(self, name: str | None, tool: str, client: str, limit: int, *, as_json: bool) -> Reply | None:
         """Return what `client` gets in place of an answer, or None when fault `name` lets the request through."""

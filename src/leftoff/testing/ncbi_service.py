@@ -18,8 +18,9 @@ from leftoff.testing import ncbi_replies as replies
 from leftoff.testing.ncbi_faults import BATCH, Faults
 from leftoff.testing.ncbi_records import Library
 from leftoff.testing.ncbi_replies import LAST
+from leftoff.testing.replica_faults import SENDING
 from leftoff.testing.replica_limits import Limits, Verdict
-from leftoff.testing.replica_server import IN_SENDING, Call, Reply, page
+from leftoff.testing.replica_server import Call, Reply, page
 
 PREFIX = "/entrez/eutils/"
 TOOLS = {f"{PREFIX}esearch.fcgi": "esearch", f"{PREFIX}efetch.fcgi": "efetch"}
@@ -148,7 +149,7 @@ class Service:
         reply = self._search(request, fault) if tool == "esearch" else self._fetch(request, ids, fault)
         if fault == "flip":
             reply.body = faults.flip(reply.body)
-        if fault in IN_SENDING:
+        if fault in SENDING:
             reply.send = fault or "whole"
             reply.served = reply.served if fault == "drip" else []
         return reply, fault

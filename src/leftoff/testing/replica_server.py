@@ -18,8 +18,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 HTML = "text/html; charset=UTF-8"
-IN_SENDING = ("truncated", "short-length", "reset", "drip", "stall")
-"""The faults that break how a reply goes out."""
 
 
 @dataclasses.dataclass
