@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import datetime
 import json
-import threading
 import time
 import urllib.parse
 from collections.abc import Mapping
@@ -16,8 +15,9 @@ from leftoff.testing import crossref_query as query
 from leftoff.testing.crossref_faults import JSON, Faults, timed_out, too_many
 from leftoff.testing.crossref_limits import Pools, Verdict
 from leftoff.testing.crossref_works import Library
-from leftoff.testing.replica_faults import SENDING, chance
+from leftoff.testing.replica_faults import chance
 from leftoff.testing.replica_server import Call, Reply, page
+from leftoff.testing.replica_service import BaseService
 
 ROUTE = "/works"
 _NOT_FOUND = b"Resource not found."
@@ -34,26 +34,25 @@ class Scroll:
     select: list[str]
 
 
-class Service:
+class Service(BaseService):
     """Answer requests on the works of ``library``, within the limits of ``pools``, broken by ``faults``; log each.
 
     cursor_life: the seconds for which a cursor is kept that nobody uses.
     """
 
+    routes = ROUTE
+
     def __init__(
         self, library: Library, pools: Pools, faults: Faults, *, cursor_life: float, log: TextIO | None
     ) -> None:
+        super().__init__(faults, log)
         self.library = library
         self.pools = pools
         self.faults = faults
         self.cursor_life = cursor_life
-        self.requests = 0
-        self.served = 0
-        self._log = log
         self._held: list[str] = []
         self._scrolls: dict[str, Scroll] = {}
         self._verdicts: dict[int, Verdict] = {}
-        self._lock = threading.Lock()
         for name, rate in list(faults.rates.items()):
             self.switch(name, rate)
 
@@ -63,24 +62,15 @@ class Service:
         """Return whether a path is one of the service."""
         return path == ROUTE or path.startswith(f"{ROUTE}/")
 
-    def administer(self, path: str, params: dict[str, str]) -> object:
-        """Move the calendar, set a fault or delete works, and return what this replica holds."""
-        if path == "/replica/today" and "date" in params:
-            self.advance(datetime.date.fromisoformat(params["date"]))
-        elif path == "/replica/fault":
-            self.switch(*Faults.parse(f"{params['name']}:{params.get('rate', '')}"))
-        elif path == "/replica/delete":
-            self.library.hidden.update(params["doi"].split(","))
-        elif path not in ("/replica/about", "/replica/today"):
-            raise NotImplementedError("This replica serves /works and /replica/about, today, fault, delete.")
-        return self.about()
+    def delete(self, params: dict[str, str]) -> None:
+        """Take records away."""
+        self.library.hidden.update(params["doi"].split(","))
 
     def switch(self, name: str, rate: float) -> None:
         """Set the rate of fault `name` from now on; 0 switches it off."""
         self.faults.rates[name] = rate
         if name == "growing" and rate and not self._held:
-            real = sorted(self.library.works)
-            self._held = self.faults.random.sample(real, k=max(1, len(real) // 10))
+            self._held = self.hold_back(self.library.works)
             self.library.hidden.update(self._held)
 
     def advance(self, today: datetime.date) -> None:
@@ -155,9 +145,7 @@ class Service:
             return timed_out(), fault
         if fault == "flip":
             reply.body = faults.flip(reply.body)
-        if fault in SENDING:
-            reply.send = fault or "whole"
-            reply.served = reply.served if fault == "drip" else []
+        self.in_sending(reply, fault)
         return reply, fault
 
     def _single(self, doi: str, params: Mapping[str, str]) -> Reply:
@@ -262,12 +250,7 @@ class Service:
             "count": verdict.count, "open": verdict.open, "pool": verdict.pool.name, "client": verdict.client,
             "port": call.port,
         }  # fmt: skip
-        with self._lock:
-            self.requests += 1
-            self.served += len(reply.served)
-            if self._log is not None:
-                self._log.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                self._log.flush()
+        self.record(entry, reply)
 
 
 def _failed(status: int, kind: str, failure: Mapping[str, Any]) -> Reply:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import itertools
-import json
 import random
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -18,9 +16,9 @@ from leftoff.testing import ncbi_replies as replies
 from leftoff.testing.ncbi_faults import BATCH, Faults
 from leftoff.testing.ncbi_records import Library
 from leftoff.testing.ncbi_replies import LAST
-from leftoff.testing.replica_faults import SENDING
 from leftoff.testing.replica_limits import Limits, Verdict
 from leftoff.testing.replica_server import Call, Reply, page
+from leftoff.testing.replica_service import BaseService
 
 PREFIX = "/entrez/eutils/"
 TOOLS = {f"{PREFIX}esearch.fcgi": "esearch", f"{PREFIX}efetch.fcgi": "efetch"}
@@ -56,25 +54,24 @@ class Request:
         return int(text) if text.isdigit() else default
 
 
-class Service:
+class Service(BaseService):
     """Answer requests on the records of `library`, within `limits`, broken by `faults`, and log each to `log`.
 
     `webenv_life` is how long (seconds) a stored search is kept.
     """
 
+    routes = ", ".join(TOOLS)
+
     def __init__(
         self, library: Library, limits: Limits, faults: Faults, *, webenv_life: float, log: TextIO | None
     ) -> None:
+        super().__init__(faults, log)
         self.library = library
         self.limits = limits
         self.faults = faults
         self.webenv_life = webenv_life
-        self.requests = 0
-        self.served = 0
-        self._log = log
         self._held: list[int] = []
         self._histories: dict[str, dict[int, tuple[float, list[range]]]] = {}
-        self._lock = threading.Lock()
         self._order = random.Random(faults.seed)  # apart, so that what is found does not shift which fault is met
         for name, rate in list(faults.rates.items()):
             self.switch(name, rate)
@@ -83,8 +80,7 @@ class Service:
         """Set the rate of fault `name` from now on; 0 switches it off."""
         self.faults.rates[name] = rate
         if name == "growing" and rate and not self._held:
-            real = sorted(self.library.records)
-            self._held = self.faults.random.sample(real, k=max(1, len(real) // 10))
+            self._held = self.hold_back(self.library.records)
             self.library.hidden.update(self._held)
 
     def advance(self, today: datetime.date) -> None:
@@ -95,19 +91,9 @@ class Service:
         """Return whether a path is one of the E-utilities."""
         return path in TOOLS
 
-    def administer(self, path: str, params: dict[str, str]) -> object:
-        """Move the calendar, set a fault or delete records, and return what this replica holds."""
-        if path == "/replica/today" and "date" in params:
-            self.advance(datetime.date.fromisoformat(params["date"]))
-        elif path == "/replica/fault":
-            self.switch(*Faults.parse(f"{params['name']}:{params.get('rate', '')}"))
-        elif path == "/replica/delete":
-            self.library.hidden.update(int(pmid) for pmid in params["id"].split(","))
-        elif path not in ("/replica/about", "/replica/today"):
-            raise NotImplementedError(
-                f"This replica serves {', '.join(TOOLS)} and /replica/about, today, fault, delete."
-            )
-        return self.about()
+    def delete(self, params: dict[str, str]) -> None:
+        """Take records away."""
+        self.library.hidden.update(int(pmid) for pmid in params["id"].split(","))
 
     def ended(self, call: Call) -> None:
         """Do nothing: how many requests are open at a time is not limited."""
@@ -149,9 +135,7 @@ class Service:
         reply = self._search(request, fault) if tool == "esearch" else self._fetch(request, ids, fault)
         if fault == "flip":
             reply.body = faults.flip(reply.body)
-        if fault in SENDING:
-            reply.send = fault or "whole"
-            reply.served = reply.served if fault == "drip" else []
+        self.in_sending(reply, fault)
         return reply, fault
 
     def _search(self, request: Request, fault: str | None) -> Reply:
@@ -284,12 +268,7 @@ class Service:
             "client": request.client,
             "port": request.port,
         }
-        with self._lock:
-            self.requests += 1
-            self.served += len(reply.served)
-            if self._log is not None:
-                self._log.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                self._log.flush()
+        self.record(entry, reply)
 
     def about(self) -> dict[str, object]:
         """Return what this replica holds, which part of it is clones, and what it has seen."""
