@@ -26,7 +26,7 @@ cover: $(READY)  ## the tests of journal/ and work/, which must reach every line
 	@$(BIN)/python -m coverage report
 
 prove: $(READY)  ## the long counts: thousands of kills and power failures; then `cover` and `mutate`
-	@$(BIN)/python -m pytest -q -n auto --dist worksteal --timeout 7200 -m prove
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal --timeout 7200 -o faulthandler_timeout=7500 -m prove
 	@$(MAKE) --no-print-directory cover
 	@$(MAKE) --no-print-directory mutate
 
