@@ -48,12 +48,13 @@ def kill_at_lines(servers, rng, folder, count, prepare, items_of):
     def kill(server, line, seed):
         name = f"at{line}"
         campaign, items = prepare(server, folder / name), items_of(name)
-        killed = campaign.run(items, line=line).killed
+        end = campaign.run(items, line=line)
+        assert end.killed or end.lines <= line, f"it passed line {line}, {places[line]}, and was not killed"
         if seed % RESUMED == 0:
             campaign.finish(random.Random(seed).sample(items, len(items)) if campaign.loop in IN_FLIGHT else items)
             assert campaign.result() == result, f"killed before line {line}, {places[line]}"
         shutil.rmtree(folder / name)
-        return killed
+        return end.killed
 
     def kill_all(half):
         return sum(kill(servers[half], line, seed) for line, seed in chosen[half::2])
@@ -63,10 +64,9 @@ def kill_at_lines(servers, rng, folder, count, prepare, items_of):
     print(
         f"{killed} kills before {len({places[line] for line, _ in chosen})} of {len(set(places))} lines, {lines} times"
     )
-    # A thread comes to its lines as chance has it: the last may not come. Elsewhere one may be missed: it happened to 1
-    # of 1,800 on a busy machine, was not seen again with the same seed, and its cause is not known.
-    by_chance = clean.loop == "threads" or clean.durability == "process"
-    assert killed >= len(chosen) - 1 or (by_chance and killed > 0.8 * len(chosen))
+    # How many lines there are depends on time (a bar that is drawn, a lock that is waited for), and the recording takes
+    # longest: a run may be over before the last of its lines come.
+    assert killed > 0.8 * len(chosen)
     return killed
 
 
