@@ -72,7 +72,7 @@ def test_people_read_what_happened(replica: Running) -> None:
     lines = call("papers", "list", "--db", "papers.db").out.splitlines()
     assert len(lines) == 30
     nothing = sync(replica, "nosuchword[ti]")
-    assert nothing.out.startswith("papers.db: PubMed lists nothing for this query that is not here\n")
+    assert nothing.out.startswith("papers.db: nothing is listed for this query that is not here\n")
 
 
 def test_settings_come_from_the_environment_too(replica: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,12 +100,15 @@ def test_each_option_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftoff.papers, "sync", double)
     options = {
         "db": "a.db", "since": "2026-01-31", "limit": "5", "batch": "7", "email": "a@b.org", "api-key": "k",
-        "ncbi-url": "http://x", "log": "l.jsonl", "from-log": "f.jsonl",
+        "ncbi-url": "http://x", "log": "l.jsonl", "from-log": "f.jsonl", "source": "both", "crossref-url": "http://y",
+        "dois": "d.txt",
     }  # fmt: skip
+    repeated = {"issn": ("1", "2"), "orcid": ("3",), "funder": ("4", "5")}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    words += [word for name, values in repeated.items() for value in values for word in (f"--{name}", value)]
     assert call("papers", "sync", "QUERY", *words).code == 0
     expected = {name.replace("-", "_"): value for name, value in options.items()}
-    assert got == {**expected, "query": "QUERY", "limit": 5, "batch": 7}
+    assert got == {**expected, **repeated, "query": "QUERY", "limit": 5, "batch": 7}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_a_record_that_cannot_be_stored_becomes_a_dead_letter(
 
 def test_a_service_that_keeps_refusing_ends_it_resumably(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exit code is 75, what came is kept, and the key is in no output though the service repeats it."""
-    monkeypatch.setattr("leftoff.papers.client.ATTEMPTS", 2)
+    monkeypatch.setattr("leftoff.papers.service.ATTEMPTS", 2)
     with serve(RECORDS, "--fault", "refuse-after:40") as replica:
         ended = sync(replica, "all[sb]", "--batch", "20")
     assert ended.code == 75

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.papers import pubmed, tables
-from leftoff.papers.pubmed import Record
+from leftoff.papers.record import Record
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = CHECKOUT.parent / "shared" / "papers-data" / "pubmed"

@@ -18,9 +18,9 @@ import httpx
 import pytest
 
 from leftoff.errors import ServiceRefused, UsageError
-from leftoff.papers import client
-from leftoff.papers.client import Entrez
-from leftoff.papers.pubmed import Record
+from leftoff.papers import entrez as client
+from leftoff.papers.entrez import Entrez
+from leftoff.papers.record import Record
 from leftoff.papers.reply import Rejected
 from leftoff.papers.windows import Window, everything, walk
 from leftoff.work.retry import after

@@ -87,7 +87,7 @@ class Chain:
         now = held(self.db)
         assert self.had <= now, f"lost: {self.had - now}"
         self.had = now
-        absent = {str(pmid) for (pmid,) in query(self.db, "SELECT pmid FROM absent")}
+        absent = {str(pmid) for (pmid,) in query(self.db, "SELECT identifier FROM absent")}
         assert self.done() == now | absent
         twice = sum(count - 1 for count in self.served().values())
         assert twice <= self.kills * self.batch, f"{twice} fetched twice after {self.kills} kills of {self.batch}"

@@ -22,7 +22,7 @@ def five() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
     tables.create(connection)
     for pmid in range(1, 6):
-        log.note(connection, str(pmid), "10.1000/é" if pmid == 2 else None, "stored", DAY)
+        log.note(connection, "pubmed", pmid, "10.1000/é" if pmid == 2 else None, "stored", DAY)
     connection.commit()
     yield connection
     connection.close()
@@ -41,6 +41,7 @@ def test_a_line_says_what_happened_to_a_paper(five: sqlite3.Connection, tmp_path
     assert lines(path)[1] == {
         "seq": 2,
         "key": "pmid:2",
+        "source": "pubmed",
         "pmid": 2,
         "doi": "10.1000/é",
         "doi_hash": doi.digest("10.1000/é"),
@@ -54,7 +55,7 @@ def test_a_log_follows_the_database(five: sqlite3.Connection, tmp_path: Path) ->
     """What is committed later is appended by the next call, once."""
     path = tmp_path / "log.jsonl"
     with ProgressLog(path, five) as progress:
-        log.note(five, "6", None, "absent", DAY)
+        log.note(five, "pubmed", 6, None, "absent", DAY)
         progress.follow()
         progress.follow()
     assert [line["pmid"] for line in lines(path)] == [1, 2, 3, 4, 5, 6]
@@ -81,10 +82,10 @@ def test_a_log_that_knows_more_than_the_database_is_kept(five: sqlite3.Connectio
     before = path.read_bytes()
     other = sqlite3.connect(":memory:")
     tables.create(other)
-    log.note(other, "3", None, "stored", "2026-03-01T00:00:00Z")
-    log.note(other, "1", None, "stored", DAY)
+    log.note(other, "pubmed", 3, None, "stored", "2026-03-01T00:00:00Z")
+    log.note(other, "pubmed", 1, None, "stored", DAY)
     with ProgressLog(path, other) as progress:
-        log.note(other, "9", None, "stored", DAY)
+        log.note(other, "pubmed", 9, None, "stored", DAY)
         progress.follow()
     other.close()
     assert path.read_bytes().startswith(before)

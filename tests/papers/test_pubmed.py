@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leftoff.papers import pubmed
-from leftoff.papers.pubmed import Record
+from leftoff.papers.record import Record
 from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, Truncated
 from tests.papers.conftest import RealRecords
 

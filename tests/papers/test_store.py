@@ -14,7 +14,7 @@ import pytest
 
 from leftoff.papers import doi as dois
 from leftoff.papers import pubmed, tables
-from leftoff.papers.pubmed import Record
+from leftoff.papers.record import Record
 from leftoff.papers.store import store_record
 from tests.papers.conftest import RealRecords
 from tests.papers.test_pubmed import made
@@ -85,7 +85,7 @@ def test_two_pmids_with_one_doi_are_one_paper(papers: sqlite3.Connection, order:
         ("11034741",),
         ("11406024",),
     ]
-    assert papers.execute("SELECT pmid, old_key, new_key, reason FROM merge").fetchall() == [
+    assert papers.execute("SELECT identifier, old_key, new_key, reason FROM merge").fetchall() == [
         (order[1], None, digest, "same-doi")
     ]
 
@@ -98,7 +98,7 @@ def test_a_revision_that_gains_a_doi_merges(papers: sqlite3.Connection) -> None:
     digest = dois.digest("10.1000/a")
     assert keys(papers) == [digest]
     assert papers.execute("SELECT title FROM paper").fetchone() == ("R",)
-    assert papers.execute("SELECT pmid, old_key, new_key, reason FROM merge").fetchall() == [
+    assert papers.execute("SELECT identifier, old_key, new_key, reason FROM merge").fetchall() == [
         (2, "pmid:2", digest, "gained-doi")
     ]
     for table in ("identifier", "author", "mesh", "raw"):

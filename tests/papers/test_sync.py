@@ -18,7 +18,7 @@ import pytest
 from leftoff.errors import JournalBusy, ServiceRefused, UsageError
 from leftoff.papers import SyncReport, doi, listed, sync
 from leftoff.papers import log as logs
-from leftoff.papers.pubmed import Record
+from leftoff.papers.record import Record
 from leftoff.work.journal import open as open_journal
 from tests.papers.evidence import asked_for, content, held, requests
 from tests.papers.test_pubmed import MADE
@@ -142,7 +142,7 @@ def test_a_service_that_refuses_from_some_paper_on(
     replica: Callable[..., str], every_record: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """429 from paper 500 on ends the run with everything kept; the next one fetches just what is missing."""
-    monkeypatch.setattr("leftoff.papers.client.ATTEMPTS", 2)
+    monkeypatch.setattr("leftoff.papers.service.ATTEMPTS", 2)
     total = len(every_record)
     last = 500 if total > 500 else 60
     url, db, batch = replica("--fault", f"refuse-after:{last}"), tmp_path / "papers.db", last // 5

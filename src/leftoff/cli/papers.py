@@ -1,4 +1,4 @@
-"""`leftoff papers`: bring what PubMed finds into a local database, and list it."""
+"""`leftoff papers`: bring what PubMed and Crossref find into a local database, and list it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from leftoff.cli.text import as_json as to_json
 from leftoff.cli.text import echo_json, plural, printable, shortened
 
 if TYPE_CHECKING:
-    from leftoff.papers import Listed, SyncReport
+    from leftoff.papers import Listed, Source, SyncReport
 
 # What needs an extra is imported inside the commands, so that the help is there without it.
 
 
 @click.group()
 def papers() -> None:
-    """Bring papers from PubMed into a local database.
+    """Bring papers from PubMed and Crossref into a local database.
 
     Both commands need an extra: pip install "leftoff[papers]".
     """
@@ -31,11 +31,26 @@ def papers() -> None:
 @papers.command()
 @click.argument("query", required=False, default="")
 @click.option("--db", metavar="FILE", required=True, help="The database, made if absent; its name ends in .db.")
+@click.option(
+    "--source",
+    type=click.Choice(["pubmed", "crossref", "both"]),
+    default="pubmed",
+    show_default=True,
+    help="Which service is asked.",
+)
 @click.option("--since", metavar="DATE", help="Only papers added from this day on, such as 2026-01-31.")
-@click.option("--limit", metavar="N", type=int, help="The first N of the list, newest first.")
+@click.option("--limit", metavar="N", type=int, help="The newest N that a service lists.")
+@click.option("--issn", metavar="ISSN", multiple=True, help="Of Crossref only what is in this journal; repeatable.")
+@click.option("--orcid", metavar="ORCID", multiple=True, help="Of Crossref only what is by this author; repeatable.")
+@click.option("--funder", metavar="ID", multiple=True, help="Of Crossref only what this funder paid for; repeatable.")
+@click.option("--dois", metavar="FILE", help="Look up at Crossref what this file lists, a DOI a line; - is stdin.")
 @click.option("--batch", metavar="N", type=int, default=200, show_default=True, help="Records a request, 1 to 200.")
 @click.option(
-    "--email", metavar="ADDRESS", envvar="NCBI_EMAIL", show_envvar=True, help="NCBI writes there before it blocks."
+    "--email",
+    metavar="ADDRESS",
+    envvar="NCBI_EMAIL",
+    show_envvar=True,
+    help="NCBI writes there before it blocks; Crossref answers faster.",
 )
 @click.option(
     "--api-key",
@@ -51,40 +66,60 @@ def papers() -> None:
     show_envvar=True,
     help="What /esearch.fcgi is appended to, in place of the live service.",
 )
+@click.option(
+    "--crossref-url",
+    metavar="PREFIX",
+    envvar="LEFTOFF_CROSSREF_URL",
+    show_envvar=True,
+    help="What /works is appended to, in place of the live service.",
+)
 @click.option("--log", metavar="FILE.jsonl", help="Keep a progress log there, a line a paper.")
 @click.option("--from-log", metavar="FILE", help="Search nothing; fetch what this log has and the database lacks.")
 @json_option
 def sync(
     query: str,
     db: str,
+    source: Source,
     since: str | None,
     limit: int | None,
+    issn: tuple[str, ...],
+    orcid: tuple[str, ...],
+    funder: tuple[str, ...],
+    dois: str | None,
     batch: int,
     email: str | None,
     api_key: str | None,
     ncbi_url: str | None,
+    crossref_url: str | None,
     log: str | None,
     from_log: str | None,
     *,
     as_json: bool,
 ) -> int:
-    """Store each paper that PubMed finds for QUERY and the database lacks.
+    """Store each paper that the services find for QUERY and the database lacks.
 
-    Kill it at any instant and run the same command again: nothing is lost, and at most one batch is fetched twice.
-    Run it again another day: it brings what was added or revised since. QUERY is in PubMed's language; with --from-log
-    it is not needed, and not searched. With --json the last line on stdout is one object, the report.
+    Kill it at any instant and run the same command again: nothing is lost, and little is fetched twice. Run it again
+    another day: it brings what was added or revised since. QUERY is in PubMed's language, and for Crossref words; with
+    --from-log or --dois it is not needed, and not searched. With --json the last line on stdout is one object, the
+    report.
     """
     from leftoff.papers import sync as sync_papers
 
     report = sync_papers(
         query,
         db,
+        source=source,
         since=since,
         limit=limit,
         batch=batch,
         email=email,
         api_key=api_key,
         ncbi_url=ncbi_url,
+        crossref_url=crossref_url,
+        issn=issn,
+        orcid=orcid,
+        funder=funder,
+        dois=dois,
         log=log,
         from_log=from_log,
     )
@@ -101,8 +136,8 @@ def sync(
 def list_papers(db: str, *, as_json: bool) -> None:
     """List the papers of a database.
 
-    One paper a line, by ascending PMID: its PMIDs, year and title, cut to the width of the terminal. With --json each
-    line is an object: key, doi, pmids, title, year. Nothing is locked or changed; a sync may go on meanwhile.
+    One paper a line, by ascending PMID: its PMIDs (or its DOI), year and title, cut to the width of the terminal. With
+    --json each line is an object: key, doi, pmids, title, year. Nothing is locked or changed; a sync may go on then.
     """
     from leftoff.papers import listed
 
@@ -113,8 +148,8 @@ def list_papers(db: str, *, as_json: bool) -> None:
 
 
 def _line(paper: Listed, width: int | None) -> str:
-    pmids = ",".join(paper["pmids"])
-    text = f"{pmids:>8}  {paper['year'] or '':>4}  {paper['title'] or '(no title)'}"
+    name = ",".join(paper["pmids"]) or paper["doi"] or ""
+    text = f"{name:>8}  {paper['year'] or '':>4}  {paper['title'] or '(no title)'}"
     return printable(text) if width is None else shortened(text, width)
 
 
@@ -122,12 +157,13 @@ def _paragraph(db: str, report: SyncReport) -> str:
     """Say for people what a sync did."""
     parts = [f"{report.stored:,} stored", f"{report.skipped:,} there before"]
     if report.absent:
-        parts.append(f"{report.absent:,} absent (PubMed lists them and does not send them)")
+        parts.append(f"{report.absent:,} absent (listed or asked for, and not sent)")
     if report.merged:
         parts.append(f"{report.merged:,} of the stored joined a paper that was there")
     what = f"{plural(report.asked, 'paper')} listed: {', '.join(parts)}"
     lines = [
-        f"{printable(db)}: {what if report.asked else 'PubMed lists nothing for this query that is not here'}",
+        f"{printable(db)}: {what if report.asked else 'nothing is listed for this query that is not here'}",
+        *(_of_service(name, each) for name, each in report.services.items() if len(report.services) > 1),
         f"  {plural(report.requests, 'request')}, {report.waited_s:,.1f} s waited for the service",
     ]
     if report.dead:
@@ -135,6 +171,12 @@ def _paragraph(db: str, report: SyncReport) -> str:
     if report.missing:
         lines.append(f"  {report.missing:,} MISSING: run the same command again, it lists the same days once more")
     return "\n".join(lines)
+
+
+def _of_service(name: str, report: SyncReport) -> str:
+    return f"  {name}: {report.asked:,} listed, {report.stored:,} stored" + (
+        f", {report.missing:,} MISSING" if report.missing else ""
+    )
 
 
 def _code(report: SyncReport) -> int:

@@ -1,4 +1,4 @@
-"""Ingest papers from PubMed into a local database, interruptible at any instant."""
+"""Ingest papers from PubMed and Crossref into a local database, interruptible at any instant."""
 
 from leftoff.errors import MissingExtra
 
@@ -8,8 +8,9 @@ try:
 except ImportError as error:
     raise MissingExtra(f'papers need {error.name}, which is not installed: pip install "leftoff[papers]"') from error
 
+from leftoff.papers.asked import Source
 from leftoff.papers.listing import Listed, listed
 from leftoff.papers.report import SyncReport
 from leftoff.papers.sync import sync
 
-__all__ = ["Listed", "SyncReport", "listed", "sync"]
+__all__ = ["Listed", "Source", "SyncReport", "listed", "sync"]

@@ -11,7 +11,7 @@ from leftoff.papers.report import SyncReport
 from leftoff.papers.tables import now
 
 if TYPE_CHECKING:
-    from leftoff.papers.client import Entrez
+    from leftoff.papers.entrez import Entrez
     from leftoff.papers.search import Search
     from leftoff.work.run import Run
 
@@ -23,15 +23,15 @@ ASKED = """
 ABSENT = """
     SELECT count(DISTINCT listed.pmid) FROM json_each(?) AS part
     JOIN listed ON listed.search_id = json_extract(part.value, '$[0]') AND listed.id <= json_extract(part.value, '$[1]')
-    JOIN absent ON absent.pmid = listed.pmid AND absent.at >= ?
+    JOIN absent ON absent.source = 'pubmed' AND absent.identifier = listed.pmid AND absent.at >= ?
 """
 IS_ASKED = """
     SELECT 1 FROM json_each(?) AS part
     JOIN listed ON listed.search_id = json_extract(part.value, '$[0]') AND listed.id <= json_extract(part.value, '$[1]')
     WHERE listed.pmid = ?
 """
-STORED = "SELECT count(DISTINCT pmid) FROM event WHERE seq > ? AND what <> 'absent'"
-MERGED = "SELECT count(DISTINCT pmid) FROM event WHERE seq > ? AND what = 'merged'"
+STORED = "SELECT count(DISTINCT pmid) FROM event WHERE source = 'pubmed' AND seq > ? AND what <> 'absent'"
+MERGED = "SELECT count(DISTINCT pmid) FROM event WHERE source = 'pubmed' AND seq > ? AND what = 'merged'"
 
 
 @dataclass(frozen=True)

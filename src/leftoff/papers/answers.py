@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 
 from lxml import etree
 
-from leftoff.papers.pubmed import Record, records
+from leftoff.papers.pubmed import records
+from leftoff.papers.record import Record
 from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, Truncated
 from leftoff.papers.text import plain
 from leftoff.papers.windows import REACHED, Hits
+
+TAG = re.compile(r"<(?:!|/?[A-Za-z])[^>]*>")
 
 
 def hits(body: bytes) -> Hits:
@@ -68,7 +72,7 @@ def records_of(pmids: Sequence[str]) -> Callable[[bytes], dict[str, Record]]:
     asked = set(pmids)
 
     def read(body: bytes) -> dict[str, Record]:
-        found = {record.pmid: record for record in records(body)}
+        found = {str(record.identifier): record for record in records(body)}
         if foreign := found.keys() - asked:
             raise Inconsistent(f"the answer holds PMID {min(foreign)}, which was not asked for")
         return found
@@ -82,5 +86,5 @@ def excerpt(body: bytes) -> str:
     try:
         said = json.loads(text)
     except ValueError:
-        return " ".join(text.split())[:200]
+        return " ".join(TAG.sub(" ", text).split())[:200]  # of a page what is read
     return str(said.get("error", "") if isinstance(said, dict) else said)[:200]

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leftoff.papers.log import ProgressLog, note
-from leftoff.papers.pubmed import Record
+from leftoff.papers.record import Record
 from leftoff.papers.store import store_record
 from leftoff.papers.tables import now
 
 if TYPE_CHECKING:
-    from leftoff.papers.client import Entrez
+    from leftoff.papers.entrez import Entrez
     from leftoff.papers.search import Search
     from leftoff.work.run import Run
 
@@ -31,7 +31,7 @@ PAGE = 2_000  # PMIDs read from the list at a time
 STALE = """
     SELECT listed.pmid FROM listed
     LEFT JOIN raw ON raw.source = 'pubmed' AND raw.identifier = listed.pmid
-    LEFT JOIN absent ON absent.pmid = listed.pmid
+    LEFT JOIN absent ON absent.source = 'pubmed' AND absent.identifier = listed.pmid
     WHERE listed.search_id = ? AND listed.id > ? AND listed.id <= ? AND CASE
         WHEN raw.fetched_at IS NULL THEN absent.at IS NULL OR absent.at < ?
         ELSE listed.revised AND raw.fetched_at < ?
@@ -143,7 +143,7 @@ class Wanted:
         for first in range(0, len(pmids), self._batch):
             chunk = pmids[first : first + self._batch]
             at = now()  # before the request: a revision during it is not missed
-            came = {record.pmid: record for record in self._entrez.fetch(chunk)}
+            came = {str(record.identifier): record for record in self._entrez.fetch(chunk)}
             for pmid in chunk:
                 yield Item(pmid, came.get(pmid), at)
 
@@ -164,9 +164,11 @@ def fetch_and_store(run: Run, wanted: Wanted, batch: int, log: ProgressLog | Non
 
 def _store(connection: sqlite3.Connection, item: Item) -> None:
     if item.record is None:
-        connection.execute("INSERT OR REPLACE INTO absent (pmid, at) VALUES (?, ?)", (int(item.pmid), item.at))
-        note(connection, item.pmid, None, "absent", item.at)
+        connection.execute(
+            "INSERT OR REPLACE INTO absent (source, identifier, at) VALUES ('pubmed', ?, ?)", (int(item.pmid), item.at)
+        )
+        note(connection, "pubmed", int(item.pmid), None, "absent", item.at)
         return
     happened = store_record(connection, item.record, item.at)
-    connection.execute("DELETE FROM absent WHERE pmid = ?", (int(item.pmid),))
-    note(connection, item.pmid, item.record.doi, happened, item.at)
+    connection.execute("DELETE FROM absent WHERE source = 'pubmed' AND identifier = ?", (int(item.pmid),))
+    note(connection, "pubmed", int(item.pmid), item.record.doi, happened, item.at)

@@ -17,7 +17,7 @@ QUERY = """
            (SELECT json_group_array(value) FROM (
                SELECT value FROM identifier WHERE paper_id = paper.id AND kind = 'pmid'
                ORDER BY CAST(value AS INTEGER)))
-    FROM paper ORDER BY paper.pmid
+    FROM paper ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi
 """
 
 
@@ -32,7 +32,7 @@ class Listed(TypedDict):
 
 
 def listed(db: str | PathLike[str]) -> Iterator[Listed]:
-    """Iterate the papers of a database by ascending PMID; nothing is written or locked.
+    """Iterate the papers of a database by ascending PMID, those without one by their DOI; nothing is written or locked.
 
     Raises JournalMissing if there is no such file, NotAJournal if it holds no papers.
     """

@@ -22,11 +22,14 @@ from leftoff.papers import doi as dois
 BEGINNING = b'{"seq": '
 BLOCK = 1 << 16
 CHUNK = 500  # lines appended by one write
+COLUMNS = "seq, at, source, pmid, doi, what"
 
 
-def note(connection: sqlite3.Connection, pmid: str, doi: str | None, what: str, at: str) -> None:
+def note(connection: sqlite3.Connection, source: str, pmid: int | None, doi: str | None, what: str, at: str) -> None:
     """Write the event that becomes a line of the log; it commits with the caller's entry."""
-    connection.execute("INSERT INTO event (at, pmid, doi, what) VALUES (?, ?, ?, ?)", (at, int(pmid), doi, what))
+    connection.execute(
+        "INSERT INTO event (at, source, pmid, doi, what) VALUES (?, ?, ?, ?, ?)", (at, source, pmid, doi, what)
+    )
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -39,6 +42,11 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             yield _parsed(path, number, line)
+
+
+def wanted(path: Path, source: str) -> Iterator[dict[str, Any]]:
+    """Iterate the lines of a log that tell of a service's records, without those that the service did not send."""
+    return (line for line in read(path) if line["source"] == source and line.get("what") != "absent")
 
 
 @final
@@ -72,7 +80,8 @@ class ProgressLog:
     def follow(self) -> None:
         """Append what was committed since; a kill in here costs lines that the next opening appends."""
         rows = self._connection.execute(
-            "SELECT seq, at, pmid, doi, what FROM event WHERE seq > ? ORDER BY seq", (self._seq,)
+            f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq",  # noqa: S608  (names of our own)
+            (self._seq,),
         )
         while chunk := rows.fetchmany(CHUNK):
             self._append(chunk)
@@ -83,7 +92,8 @@ class ProgressLog:
         self._seq = 0
         if last is not None:
             known = self._connection.execute(
-                "SELECT seq, at, pmid, doi, what FROM event WHERE seq = ?", (last.get("seq"),)
+                f"SELECT {COLUMNS} FROM event WHERE seq = ?",  # noqa: S608  (names of our own)
+                (last.get("seq"),),
             ).fetchone()
             if known is not None and _line(known) == last:
                 self._seq = known[0]
@@ -96,14 +106,15 @@ class ProgressLog:
     def _append_lacking(self) -> None:
         """Append each event that no line tells of, comparing on disk: the log may be larger than memory."""
         run = self._connection.execute
-        run("CREATE TEMP TABLE IF NOT EXISTS logged (pmid INTEGER, at TEXT, PRIMARY KEY (pmid, at)) WITHOUT ROWID")
+        run("CREATE TEMP TABLE IF NOT EXISTS logged (key TEXT, at TEXT, PRIMARY KEY (key, at)) WITHOUT ROWID")
         run("DELETE FROM temp.logged")
         self._connection.executemany(
-            "INSERT OR IGNORE INTO temp.logged VALUES (?, ?)", ((line["pmid"], line["at"]) for line in read(self.path))
+            "INSERT OR IGNORE INTO temp.logged VALUES (?, ?)", ((line["key"], line["at"]) for line in read(self.path))
         )
         rows = run(
-            "SELECT seq, at, pmid, doi, what FROM event WHERE NOT EXISTS"
-            " (SELECT 1 FROM temp.logged WHERE logged.pmid = event.pmid AND logged.at = event.at) ORDER BY seq"
+            f"SELECT {COLUMNS} FROM event WHERE NOT EXISTS"  # noqa: S608  (names of our own)
+            " (SELECT 1 FROM temp.logged WHERE logged.at = event.at AND logged.key ="
+            " CASE WHEN event.pmid IS NULL THEN 'doi:' || event.doi ELSE 'pmid:' || event.pmid END) ORDER BY seq"
         )
         while chunk := rows.fetchmany(CHUNK):
             self._append(chunk)
@@ -134,10 +145,11 @@ class ProgressLog:
 
 
 def _line(row: tuple[Any, ...]) -> dict[str, Any]:
-    seq, at, pmid, doi, what = row
+    seq, at, source, pmid, doi, what = row
     digest = dois.digest(doi) if doi else None
     return {
-        "seq": seq, "key": f"pmid:{pmid}", "pmid": pmid, "doi": doi, "doi_hash": digest, "what": what, "at": at
+        "seq": seq, "key": f"doi:{doi}" if pmid is None else f"pmid:{pmid}", "source": source, "pmid": pmid, "doi": doi,
+        "doi_hash": digest, "what": what, "at": at,
     }  # fmt: skip
 
 
@@ -147,6 +159,15 @@ def _parsed(path: Path, number: int | None, line: bytes) -> dict[str, Any]:
         value = json.loads(line)
     except ValueError:
         value = None
-    if not isinstance(value, dict) or not isinstance(value.get("pmid"), int) or not isinstance(value.get("at"), str):
+    if isinstance(value, dict) and "source" not in value:  # a line that names none is PubMed's
+        value |= {"source": "pubmed", "key": f"pmid:{value.get('pmid')}"}
+    if not isinstance(value, dict) or not isinstance(value.get("at"), str) or not _names_a_record(value):
         raise JournalDamaged(f"{path}: {where} is no line of a progress log; name another file, or repair that line")
     return value
+
+
+def _names_a_record(line: dict[str, Any]) -> bool:
+    """Say whether a line has what its service knows the record by."""
+    if line["source"] == "pubmed":
+        return isinstance(line.get("pmid"), int)
+    return line["source"] == "crossref" and dois.normal(str(line.get("doi"))) == line.get("doi")

@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import IO
 
@@ -19,64 +19,16 @@ from lxml import etree
 
 from leftoff.papers import doi as dois
 from leftoff.papers.dates import Published, published
+from leftoff.papers.record import Author, Heading, Record
 from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, Truncated
 from leftoff.papers.text import plain, text_at
 
+SOURCE = "pubmed"
 ARTICLE, BOOK = "PubmedArticle", "PubmedBookArticle"
 SETS = {"PubmedArticleSet", "PubmedBookArticleSet"}
 ORCID = re.compile(r"([0-9]{4})-?([0-9]{4})-?([0-9]{4})-?([0-9]{3}[0-9Xx])\s*$")
 PMC = re.compile(r"(?:PMC)?\s*([0-9]+)(?:\.[0-9]+)?", re.IGNORECASE)
 NO_TITLE = {"", "[not available].", "[not available]"}
-
-
-@dataclass(frozen=True)
-class Author:
-    """Be one author at a place in the list: a person, or a body under `collective`."""
-
-    last: str | None
-    fore: str | None
-    initials: str | None
-    suffix: str | None
-    collective: str | None
-    affiliation: str | None
-    orcid: str | None
-
-    @property
-    def name(self) -> str:
-        """The name as one reads it: ``Ada B Lovelace Jr``, or the body's."""
-        person = " ".join(part for part in (self.fore or self.initials, self.last, self.suffix) if part)
-        return self.collective or person
-
-
-@dataclass(frozen=True)
-class Heading:
-    """Be one MeSH heading: a descriptor, with one qualifier or none."""
-
-    descriptor: str
-    descriptor_ui: str | None
-    qualifier: str | None
-    qualifier_ui: str | None
-    major: bool
-
-
-@dataclass(frozen=True)
-class Record:
-    """Be what PubMed says of one PMID, and the XML it said it in. `doi` is in normal form; `type` may name several."""
-
-    pmid: str
-    version: int
-    doi: str | None
-    pmcid: str | None
-    title: str | None
-    abstract: str | None
-    journal: str | None
-    year: int | None
-    date: str | None
-    type: str | None
-    language: str | None
-    authors: tuple[Author, ...]
-    mesh: tuple[Heading, ...]
-    raw: bytes = field(repr=False)
 
 
 def records(source: bytes | IO[bytes]) -> Iterator[Record]:
@@ -133,9 +85,13 @@ def record(element: etree._Element) -> Record:
         article = citation  # a record without an Article is one that says little
     own = _identifiers(element, article)
     when = _published(element, citation, article)
+    raw = etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False)
+    issue = article.find("Journal/JournalIssue")
     return Record(
-        pmid=str(int(number)),
+        source=SOURCE,
+        identifier=int(number),
         version=int(pmid.get("Version") or "1"),
+        digest=hashlib.sha256(raw).digest(),
         doi=own.get("doi"),
         pmcid=own.get("pmc"),
         title=_title(article),
@@ -148,8 +104,18 @@ def record(element: etree._Element) -> Record:
         language="; ".join(plain(each).lower() for each in article.findall("Language")) or None,
         authors=tuple(_authors(article)),
         mesh=tuple(_mesh(citation)),
-        raw=etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False),
+        volume=None if issue is None else text_at(issue, "Volume"),
+        issue=None if issue is None else text_at(issue, "Issue"),
+        pages=text_at(article, "Pagination/MedlinePgn", "ELocationID[@EIdType='pii']"),
+        publisher=text_at(article, "Book/Publisher/PublisherName"),
+        issn="; ".join(_distinct(article.findall("Journal/ISSN"))) or None,
+        isbn="; ".join(_distinct(article.findall("Book/Isbn"))) or None,
+        raw=raw,
     )
+
+
+def _distinct(elements: Iterable[etree._Element]) -> list[str]:
+    return list(dict.fromkeys(text for each in elements if (text := plain(each))))
 
 
 def _check_root(root: etree._Element) -> None:

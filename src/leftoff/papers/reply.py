@@ -7,8 +7,10 @@ ServiceError
 │   ├── ErrorElement    an <ERROR> in place of the result, under whatever status
 │   ├── EmptyBody       nothing at all under 200
 │   ├── NotXML          an HTML page or JSON in place of XML
-│   ├── Truncated       XML that ends early or is damaged
-│   └── Inconsistent    a result that contradicts itself or the question
+│   ├── NotJSON         an HTML page or text in place of JSON
+│   ├── Truncated       XML or JSON that ends early or is damaged
+│   ├── Inconsistent    a result that contradicts itself or the question
+│   └── CursorGone      a cursor that the service does not know, or knows no more
 ├── Rejected          the request itself is wrong: asking again changes nothing
 └── ServiceRefused    it kept refusing (see `leftoff.errors`)
 """
@@ -52,12 +54,20 @@ class NotXML(Unusable):
     """Say that another kind of page came in place of XML."""
 
 
+class NotJSON(Unusable):
+    """Say that another kind of page came in place of JSON."""
+
+
 class Truncated(Unusable):
-    """Say that the XML ends early or is not well formed."""
+    """Say that the XML or JSON ends early or is not well formed."""
 
 
 class Inconsistent(Unusable):
     """Say that the result contradicts itself or the question."""
+
+
+class CursorGone(Unusable):
+    """Say that the service does not know a cursor (any more): what it stood for has to be walked anew."""
 
 
 class Rejected(ServiceError):

@@ -1,14 +1,17 @@
 """Lay out the tables of a database of papers; `docs/papers.md` describes them for those who query.
 
-`raw` holds what a service said, a row for each of its records; `paper` and the tables that refer to it say the same for
-people, and are derived from `raw`. A paper's identity is `key`: the hash of its DOI, else ``pmid:N``. `search`,
-`listed` and `absent` hold what was asked and what is still to be fetched. Times are UTC, `now`.
+`raw` holds what a service said, a row for each of its records, and `revision` what it said before; `paper` and the
+tables that refer to it say the same for people, and are derived from `raw`. A paper's identity is `key`: the hash of
+its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was asked and what is still to be fetched.
+Times are UTC, `now`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timezone
+
+from leftoff.errors import UsageError
 
 SCHEMA = (
     """
@@ -17,7 +20,7 @@ SCHEMA = (
         key TEXT NOT NULL UNIQUE,     -- doi_hash, else pmid:N
         doi TEXT,                     -- normal form
         doi_hash TEXT UNIQUE,         -- doi1:SHA-256 of the normal form
-        pmid INTEGER,                 -- the highest of the paper's PMIDs: the record that the other columns show
+        pmid INTEGER,                 -- the highest of the paper's PMIDs
         pmcid TEXT,
         title TEXT,
         abstract TEXT,                -- a paragraph each section, led by its label
@@ -26,9 +29,34 @@ SCHEMA = (
         date TEXT,                    -- YYYY, YYYY-MM or YYYY-MM-DD, as exact as it is known
         type TEXT,                    -- as the source names it; several are joined by "; "
         language TEXT,                -- ISO 639-2, several joined by "; "
-        source TEXT NOT NULL,         -- pubmed
-        fetched_at TEXT NOT NULL      -- UTC, ISO 8601
+        volume TEXT,
+        issue TEXT,
+        pages TEXT,                   -- or the number of the article
+        publisher TEXT,
+        issn TEXT,                    -- several joined by "; "
+        isbn TEXT,                    -- several joined by "; "
+        source TEXT NOT NULL,         -- pubmed, crossref, or both joined by "; "
+        fetched_at TEXT NOT NULL      -- the newest of its records; UTC, ISO 8601
     )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS shown (
+        paper_id INTEGER NOT NULL REFERENCES paper (id),
+        field TEXT NOT NULL,          -- a column of paper, or authors, or mesh
+        source TEXT NOT NULL,
+        identifier NOT NULL,          -- the record that it was taken from
+        PRIMARY KEY (paper_id, field)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS conflict (
+        paper_id INTEGER NOT NULL REFERENCES paper (id),
+        field TEXT NOT NULL,
+        source TEXT NOT NULL,
+        identifier NOT NULL,          -- the record that says something else than what is shown
+        value TEXT NOT NULL,          -- what it says
+        PRIMARY KEY (paper_id, field, source, identifier)
+    ) WITHOUT ROWID
     """,
     """
     CREATE TABLE IF NOT EXISTS identifier (
@@ -69,21 +97,40 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS mesh_descriptor ON mesh (descriptor)",
     """
     CREATE TABLE IF NOT EXISTS raw (
-        source TEXT NOT NULL,         -- pubmed
-        identifier INTEGER NOT NULL,  -- the PMID
+        source TEXT NOT NULL,         -- pubmed or crossref
+        identifier NOT NULL,          -- the PMID, a number, or the DOI in normal form
         version INTEGER NOT NULL,
         paper_id INTEGER NOT NULL REFERENCES paper (id),
         fetched_at TEXT NOT NULL,
-        content BLOB NOT NULL,        -- the record's XML, UTF-8, zlib
+        digest BLOB NOT NULL,         -- SHA-256 of what makes a revision
+        content BLOB NOT NULL,        -- the record's XML or JSON, UTF-8, zlib
         PRIMARY KEY (source, identifier)
     )
     """,
     "CREATE INDEX IF NOT EXISTS raw_paper ON raw (paper_id)",
     """
+    CREATE VIEW IF NOT EXISTS provenance AS
+    SELECT shown.paper_id, shown.field, shown.source, shown.identifier, raw.fetched_at
+    FROM shown JOIN raw ON raw.source = shown.source AND raw.identifier = shown.identifier
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS revision (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
+        identifier NOT NULL,
+        version INTEGER NOT NULL,
+        fetched_at TEXT NOT NULL,
+        replaced_at TEXT NOT NULL,    -- from here on another text is the record's
+        content BLOB NOT NULL         -- as in raw
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS revision_record ON revision (source, identifier)",
+    """
     CREATE TABLE IF NOT EXISTS merge (
         id INTEGER PRIMARY KEY,
         at TEXT NOT NULL,
-        pmid INTEGER NOT NULL,        -- the record that joined or left a paper
+        source TEXT NOT NULL,
+        identifier NOT NULL,          -- the record that joined or left a paper
         old_key TEXT,                 -- the identity it had; NULL when it was new
         new_key TEXT NOT NULL,        -- the identity it has since
         reason TEXT NOT NULL          -- same-doi, gained-doi or changed-doi
@@ -93,7 +140,8 @@ SCHEMA = (
     CREATE TABLE IF NOT EXISTS event (
         seq INTEGER PRIMARY KEY,      -- the order of the progress log
         at TEXT NOT NULL,
-        pmid INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        pmid INTEGER,                 -- of a record of PubMed
         doi TEXT,
         what TEXT NOT NULL            -- stored, updated, merged, unchanged or absent
     )
@@ -101,12 +149,13 @@ SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS search (
         id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
         query TEXT NOT NULL,          -- empty: what a progress log has
         since TEXT,                   -- as the caller named it; NULL: all dates
         most INTEGER,                 -- the caller's limit; NULL: none
         first_day TEXT,               -- the windows begin here; NULL: all dates
         opened_at TEXT NOT NULL,
-        listed_at TEXT,               -- from here on the list of PMIDs is complete
+        listed_at TEXT,               -- from here on the list of PMIDs, or of windows, is complete
         completed_at TEXT,
         total INTEGER,                -- what the service counted over all dates
         shortfall INTEGER             -- records that the service counts and lists in no window
@@ -122,16 +171,38 @@ SCHEMA = (
     )
     """,
     """
+    CREATE TABLE IF NOT EXISTS walked (
+        search_id INTEGER NOT NULL REFERENCES search (id),
+        span TEXT NOT NULL,           -- a window of Crossref's
+        works INTEGER NOT NULL,       -- distinct works in it, without those of an earlier window
+        shortfall INTEGER NOT NULL,   -- works that the service counts in it and gives in no walk
+        dead INTEGER NOT NULL,        -- works in it that are dead letters
+        at TEXT NOT NULL,
+        PRIMARY KEY (search_id, span)
+    ) WITHOUT ROWID
+    """,
+    """
     CREATE TABLE IF NOT EXISTS absent (
-        pmid INTEGER PRIMARY KEY,     -- the service lists it and does not send it
-        at TEXT NOT NULL
-    )
+        source TEXT NOT NULL,
+        identifier NOT NULL,          -- the service lists it, or was asked for it, and does not send it
+        at TEXT NOT NULL,
+        PRIMARY KEY (source, identifier)
+    ) WITHOUT ROWID
     """,
 )
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables that are not there yet; a second call changes nothing."""
+    """Make the tables that are not there yet; a second call changes nothing.
+
+    Raises UsageError for tables of a development version before 0.1, which had PubMed alone.
+    """
+    known = [row[1] for row in connection.execute("PRAGMA table_info(raw)")]
+    if known and "digest" not in known:
+        raise UsageError(
+            "the tables are those of a development version of leftoff: move the database away and sync anew; "
+            "a progress log of it (--from-log) says which papers it had"
+        )
     for statement in SCHEMA:
         connection.execute(statement)
 

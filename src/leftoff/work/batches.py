@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from leftoff.errors import RunInUse, UsageError
@@ -14,23 +14,32 @@ from leftoff.work.options import Options
 from leftoff.work.passes import Pass
 
 if TYPE_CHECKING:
+    from leftoff.journal.store import Mark
     from leftoff.work.run import Run
 
 T = TypeVar("T")
 
 
-def batches(run: Run, items: Iterable[T], size: int, options: Options) -> Generator[list[T], None, None]:
-    """Yield lists of items that are not done; all of a list are done when the next one is asked for."""
-    if size < 1:
+def batches(
+    run: Run, items: Iterable[T] | Iterable[Iterable[T]], size: int | None, options: Options
+) -> Generator[list[T], None, None]:
+    """Yield lists of items that are not done; all of a list are done when the next one is asked for.
+
+    size: None where the items come as pages, each of which is a batch.
+    """
+    if size is not None and size < 1:
         raise UsageError(f"batches(size={size}): a batch holds at least one item")
+    if size is None and options.shard is not None:
+        raise UsageError("pages come whole: shard= needs items, as in batches(…, size)")
     with run.walk(items, options) as walk:
-        yield from _batches(run, walk, walk.items, size)
+        yield from _batches(run, walk, (walk.items,) if size is not None else walk.items, size)
         run.report_of_pass = walk.end()
 
 
-def _batches(run: Run, walk: Pass, items: Iterable[T], size: int) -> Generator[list[T], None, None]:
+def _batches(run: Run, walk: Pass, pages: Iterable[Iterable[T]], size: int | None) -> Generator[list[T], None, None]:
     owner, guard = walk.owner, walk.guard
-    for batch in _gather(walk, items, size):
+    mark_of = lookup(owner) if size is not None else owner.mark  # between pages marks may be forgotten
+    for batch in (batch for page in pages for batch in _gather(walk, mark_of, page, size)):
         guard.look()
         walk.may_spend()
         guard.check()
@@ -60,9 +69,8 @@ def _batches(run: Run, walk: Pass, items: Iterable[T], size: int) -> Generator[l
             walk.show(now)
 
 
-def _gather(walk: Pass, items: Iterable[T], size: int) -> Iterator[dict[str, T]]:
+def _gather(walk: Pass, mark_of: Callable[[str], Mark], items: Iterable[T], size: int | None) -> Iterator[dict[str, T]]:
     """Yield the items to be worked on, as batches; what failed or crashed before comes alone, to harm no neighbour."""
-    mark_of = lookup(walk.owner)
     batch: dict[str, T] = {}
     for item in items:
         walk.pulled += 1

@@ -7,10 +7,23 @@ import shlex
 
 from leftoff.errors import JournalMoved
 from leftoff.journal.entry import Draft, Entry, moved_to
+from leftoff.journal.shard import Shard
 from leftoff.journal.store import Owner, Store
 
 
-def refuse_moved(store: Store, run: str, newest: Entry | None) -> None:
+def own_unmoved(store: Store, run: str, program: str | None, shard: Shard) -> Owner:
+    """Own a run, unless it goes on in another journal.
+
+    Raises JournalMoved, and what owning raises.
+    """
+    before = store.latest(run, "owner")
+    _refuse_moved(store, run, before)
+    owner = store.own(run, program, shard)
+    _refuse_moved_meanwhile(store, owner, 0 if before is None else before.epoch)
+    return owner
+
+
+def _refuse_moved(store: Store, run: str, newest: Entry | None) -> None:
     """Raise `JournalMoved` if the newest `owner` entry of a run says that it was moved."""
     place = moved_to(newest)
     if place is not None:
@@ -20,7 +33,7 @@ def refuse_moved(store: Store, run: str, newest: Entry | None) -> None:
         )
 
 
-def refuse_moved_meanwhile(store: Store, owner: Owner, known: int) -> None:
+def _refuse_moved_meanwhile(store: Store, owner: Owner, known: int) -> None:
     """Give the run up if it was moved after epoch ``known`` was seen: our own entry would let two journals go on."""
     if owner.epoch == known + 1:
         return
@@ -28,4 +41,4 @@ def refuse_moved_meanwhile(store: Store, owner: Owner, known: int) -> None:
         if entry.kind == "owner" and known < entry.epoch < owner.epoch and moved_to(entry):
             owner.commit([Draft("owner", "", json.dumps(entry.value, ensure_ascii=False, separators=(",", ":")))])
             owner.release()
-            refuse_moved(store, owner.run, entry)
+            _refuse_moved(store, owner.run, entry)

@@ -16,8 +16,10 @@ from leftoff.work.fates import OnFate
 from leftoff.work.versions import ON_CHANGE, OnChange
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 Duplicates = Literal["refuse", "skip"]
 Key = Callable[[Any], Any] | str | None
+KeyOf = Callable[[T], Any] | str | None
 
 
 class LoopOptions(TypedDict, total=False):

@@ -96,12 +96,19 @@ class Limiter:
     """
 
     def __init__(self, name: str, interval: float, *, directory: Path | None = None) -> None:
-        if not 0 < interval <= LONGEST:
-            raise UsageError(f"interval={interval}: seconds above 0, at most {LONGEST:.0f}")
         self.name = name
-        self.interval = interval
+        self.pace(interval)
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         self.path = (home() if directory is None else directory) / digest
+
+    def pace(self, interval: float) -> None:
+        """Let this many seconds lie between two starts from now on, as a service told since.
+
+        Raises UsageError for an interval that is not positive or is above a year.
+        """
+        if not 0 < interval <= LONGEST:
+            raise UsageError(f"interval={interval}: seconds above 0, at most {LONGEST:.0f}")
+        self.interval = interval
         self._step = -int(-interval * SECOND // 1)  # rounded up: never nearer (I1)
 
     def claim(self) -> float:

@@ -24,8 +24,8 @@ from leftoff.work.fingerprint import version_of
 from leftoff.work.how import How
 from leftoff.work.keys import own_key
 from leftoff.work.map import map_items
-from leftoff.work.moved import refuse_moved, refuse_moved_meanwhile
-from leftoff.work.options import LoopOptions, Options, make_options, takes_options
+from leftoff.work.moved import own_unmoved
+from leftoff.work.options import KeyOf, LoopOptions, Options, make_options, takes_options
 from leftoff.work.outcome import DeadLetter, Outcome
 from leftoff.work.passes import Pass, uncaught
 from leftoff.work.plan import Plan, plan
@@ -98,18 +98,23 @@ class Run:
 
     @takes_options
     def batches(
-        self,
-        items: Iterable[T],
-        size: int,
-        *,
-        key: Callable[[T], Any] | str | None = None,
-        **options: Unpack[LoopOptions],
+        self, items: Iterable[T], size: int, *, key: KeyOf[T] = None, **options: Unpack[LoopOptions]
     ) -> Loop[list[T]]:
         """Yield lists of at most ``size`` items that are not done yet; all are done when the next list is asked for.
 
         A batch that raised, or that the process did not survive, is retried item by item. The rest is as in `each`.
         """
         return Loop(self, batches(self, items, size, make_options("batches", key, options)))
+
+    @takes_options
+    def pages(
+        self, pages: Iterable[Iterable[T]], *, key: KeyOf[T] = None, **options: Unpack[LoopOptions]
+    ) -> Loop[list[T]]:
+        """Yield what is not done yet of each page, such as an API gives it; it is done when the next is asked for.
+
+        A page is asked for when the one before is durable, whole. The rest is as in `batches`; there are no shards.
+        """
+        return Loop(self, batches(self, iter(pages), None, make_options("pages", key, options)))
 
     @takes_options
     def map(
@@ -295,10 +300,7 @@ class Run:
 
     def _taken_over(self, shard: Shard) -> Owner:
         self._journal.check_program(self.name, self._program)
-        before = self.store.latest(self.name, "owner")
-        refuse_moved(self.store, self.name, before)
-        owner = self.store.own(self.name, self._program, shard)
-        refuse_moved_meanwhile(self.store, owner, 0 if before is None else before.epoch)
+        owner = own_unmoved(self.store, self.name, self._program, shard)
         self._journal.tell_notes()
         return owner
 
