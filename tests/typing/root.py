@@ -123,6 +123,8 @@ with leftoff.open("papers.db", durability="power") as journal:
         assert_type(doi, str)
     for dois in run.batches(["a"], size=10):
         assert_type(dois, list[str])
+    for dois in run.pages([["a", "b"], ["c"]], key=lambda doi: doi.lower()):
+        assert_type(dois, list[str])
     for outcome in run.map(fetch, ["a"], workers=2, write=save):
         assert_type(outcome, leftoff.Outcome[str, Paper])
     assert_type(run.step("build", fetch, "v2"), Paper)

@@ -145,3 +145,62 @@ def test_batches_need_no_open_journal(place):
     """`leftoff.batches` opens the place, and gives it back."""
     assert list(leftoff.batches("abc", place, size=2, run="r", durability="process")) == [["a", "b"], ["c"]]
     assert list(leftoff.batches("abcd", place, size=2, run="r", durability="process")) == [["d"]]
+
+
+@everywhere
+def test_a_page_is_a_batch_and_done_before_the_next_is_asked_for(place):
+    """What an API gives page by page is durable page by page; a page with nothing new in it is passed over."""
+    lives = Lives(place)
+    with lives.open() as journal:
+        run = journal.run("r")
+        list(run.batches(["b", "e", "f"], 3))
+
+        def source() -> Iterator[list[str]]:
+            for page, before in ((["a", "b", "c"], 0), (["e", "f"], 2), ([], 2), (["d"], 2)):
+                assert len(list(run.keys("done"))) == 3 + before
+                yield page
+
+        assert list(run.pages(source())) == [["a", "c"], ["d"]]
+        assert (run.report().total, run.report().missing, run.report().resumed) == (6, 0, 3)
+
+
+@everywhere
+def test_a_page_that_raised_is_retried_item_by_item_within_its_page(place):
+    """Its items come alone, those behind them in a batch of their own, and still before the next page."""
+    lives = Lives(place)
+    with pytest.raises(ZeroDivisionError), lives.open() as journal:
+        for _ in journal.run("r").pages([[0, 1]]):
+            raise ZeroDivisionError
+    with lives.open() as journal:
+        asked: list[int] = []
+
+        def source() -> Iterator[range]:
+            for first in (0, 3):
+                asked.append(first)
+                yield range(first, first + 3)
+
+        met = [(batch, len(asked)) for batch in journal.run("r").pages(source())]
+        assert met == [([0], 1), ([1], 1), ([2], 1), ([3, 4, 5], 2)]
+
+
+@everywhere
+def test_a_key_that_is_forgotten_between_pages_comes_again(place):
+    """Whoever finds in a page that an item changed forgets its mark, and the item is worked on once more."""
+    with Lives(place).open() as journal:
+        run = journal.run("r")
+        list(run.batches("abcd", 4))
+
+        def source() -> Iterator[str]:
+            yield "a"
+            run.forget(["b"])
+            yield "b"
+            run.forget(["d"])
+            yield "cd"
+
+        assert list(run.pages(source())) == [["b"], ["d"]]
+
+
+def test_pages_are_shared_by_nobody():
+    """A shard is of items, and a page comes whole."""
+    with leftoff.open("memory:") as journal, pytest.raises(UsageError, match="pages come whole"):
+        list(journal.run("r").pages([["a"]], shard=(0, 2)))

@@ -168,6 +168,19 @@ def test_an_interval_must_be_positive_and_below_a_year(interval):
         Limiter("crossref", interval)
 
 
+def test_a_pace_that_is_told_later_holds_from_then_on(machine):
+    """A service tells its limit in its answers: the next start waits as long as was told last."""
+    limiter = Limiter("a", 10.0)
+    limiter.take()
+    limiter.pace(0.5)
+    assert (limiter.peek(), limiter.interval) == (0.5, 0.5)
+    limiter.pace(20.0)
+    assert limiter.peek() == 20.0
+    with pytest.raises(UsageError):
+        limiter.pace(0.0)
+    assert limiter.peek() == 20.0
+
+
 def test_each_process_adds_its_own_interval(machine):
     """A slower process keeps its own distance to the start of a quicker one, and the other way round."""
     quick, slow = Limiter("crossref", 1.0), Limiter("crossref", 5.0)
