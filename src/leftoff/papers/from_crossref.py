@@ -74,7 +74,7 @@ class _Account:
         self._asked += met + shortfall
         self._shortfall = max(self._shortfall, shortfall)  # two searches of one question lack the same works
         self._absent += absent
-        self._dead += dead
+        self._dead = max(self._dead, dead)
 
     def report(self, crossref: Crossref) -> SyncReport:
         """Return the accounts."""
@@ -115,7 +115,7 @@ def _walk(
         "UPDATE search SET listed_at = ?, total = ?, shortfall = ? WHERE id = ?", (now(), total, shortfall, search.id)
     )
     complete(run, search, missing=shortfall + walks.dead)
-    return walks.works, shortfall, 0, walks.dead
+    return walks.fresh, shortfall, 0, walks.dead
 
 
 def _look_up(
@@ -124,7 +124,7 @@ def _look_up(
     """Look up what a list names, and close the search."""
     _store_pages(run, Lookups(run, crossref, search, dois), log)
     (absent,) = run.connection.execute(ABSENT, (search.opened_at, json.dumps(dois))).fetchone()
-    dead = dead_among(run, dois)
+    dead = len(dead_among(run, dois))
     complete(run, search, missing=dead)
     return len(dois), 0, int(absent), dead
 

@@ -174,7 +174,8 @@ SCHEMA = (
     CREATE TABLE IF NOT EXISTS walked (
         search_id INTEGER NOT NULL REFERENCES search (id),
         span TEXT NOT NULL,           -- a window of Crossref's
-        works INTEGER NOT NULL,       -- distinct works in it, without those of an earlier window
+        works INTEGER NOT NULL,       -- distinct works in it
+        fresh INTEGER NOT NULL,       -- those of them that no earlier window had
         shortfall INTEGER NOT NULL,   -- works that the service counts in it and gives in no walk
         dead INTEGER NOT NULL,        -- works in it that are dead letters
         at TEXT NOT NULL,

@@ -76,8 +76,13 @@ class Walks:
 
     @property
     def works(self) -> int:
-        """How many distinct works the finished spans had."""
+        """How many works the finished spans had, which are distinct where these are all of one date."""
         return self._one("SELECT coalesce(sum(works), 0) FROM walked WHERE search_id = ?", self._search.id)
+
+    @property
+    def fresh(self) -> int:
+        """How many distinct works the finished spans had."""
+        return self._one("SELECT coalesce(sum(fresh), 0) FROM walked WHERE search_id = ?", self._search.id)
 
     @property
     def shortfall(self) -> int:
@@ -124,17 +129,17 @@ class Walks:
         losses, most = 0, -1
         while True:
             seen: set[str] = set()
-            met = total = 0
+            fresh = total = 0
             try:
                 for page in self._crossref.walk(self._question, span, self._rows):
                     works = list({work.doi: work for work in page.works if work.doi not in seen}.values())
                     seen.update(work.doi for work in works)
                     total = page.total
-                    items, fresh = self._take(span, works, met, page.at)
-                    met += fresh
+                    items, more = self._take(span, works, fresh, page.at)
+                    fresh += more
                     yield items
-                    if self._left(met) == 0:
-                        self._finish(span, met, 0, dead_among(self._run, seen))
+                    if self._left(fresh) == 0:
+                        self._finish(span, seen, fresh)
                         return
             except Lost as error:
                 losses += 1
@@ -142,7 +147,7 @@ class Walks:
                 if losses >= 2 and not span.is_moment:
                     for half in span.halves():
                         yield from self._walk(half)
-                    self._finish(span, 0, 0, 0)
+                    self._finish(span, set(), 0)
                     return
                 if losses >= LOSSES:
                     raise ServiceRefused(
@@ -150,41 +155,46 @@ class Walks:
                         "Everything so far is kept: run the same command again later"
                     ) from error
                 continue
-            if len(seen) == total or len(seen) <= most:
-                self._finish(span, met, max(0, total - len(seen)), dead_among(self._run, seen))
+            if len(seen) == total:
+                self._finish(span, seen, fresh)
+                return
+            if len(seen) <= most:  # once more brought nothing new: some may have been deleted while it was walked
+                still = min(total, self._crossref.count(self._question, span))
+                self._finish(span, seen, fresh, max(0, still - len(seen)))
                 return
             most = len(seen)
 
     def _take(self, span: Span, works: Sequence[Work], met: int, at: str) -> tuple[list[Item], int]:
         """Return what is to be stored of these works, within the limit, and how many of them no other span has."""
-        known, left = _known(self._connection, [work.doi for work in works]), self._left(met)
+        dois = [work.doi for work in works]
+        known, left = _known(self._connection, dois), self._left(met)
+        met_before = {*known, *dead_among(self._run, dois)} if self._follows else set()
         taken, fresh = [], 0
         for work in works:
             if left is not None and fresh >= left:
                 break
             if self._search.since is None or work.doi in known or work.created >= (self._first or 0):
                 taken.append(work)
-                fresh += self._is_fresh(span, work, known)
+                fresh += work.doi not in met_before and self._is_fresh(span, work)
         changed = [work for work in taken if known.get(work.doi) != work.digest]
         _forget(self._run, [work.doi for work in changed])
         return [Item(work.doi, work, at) for work in changed], fresh
 
-    def _is_fresh(self, span: Span, work: Work, known: dict[str, bytes]) -> bool:
-        """Say whether a work is in no span that was walked before this one."""
-        if self._follows and work.doi in known:
-            return False
+    def _is_fresh(self, span: Span, work: Work) -> bool:
+        """Say whether a work is in no span of this search that was walked before this one."""
         if self._first is None or (span.kind == "created" and not self._again):
             return True
         return work.created < self._first and not (self._again and work.updated >= self._first)
 
     def _left(self, met: int = 0) -> int | None:
         """Return how many works the search may still take, None for any number."""
-        return None if self._search.most is None else max(0, self._search.most - self.works - met)
+        return None if self._search.most is None else max(0, self._search.most - self.fresh - met)
 
-    def _finish(self, span: Span, works: int, shortfall: int, dead: int) -> None:
+    def _finish(self, span: Span, works: set[str], fresh: int, shortfall: int = 0) -> None:
         self._connection.execute(
-            "INSERT OR REPLACE INTO walked (search_id, span, works, shortfall, dead, at) VALUES (?, ?, ?, ?, ?, ?)",
-            (self._search.id, str(span), works, shortfall, dead, now()),
+            "INSERT OR REPLACE INTO walked (search_id, span, works, fresh, shortfall, dead, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._search.id, str(span), len(works), fresh, shortfall, len(dead_among(self._run, works)), now()),
         )
 
     def _is_walked(self, span: Span) -> bool:
@@ -225,18 +235,22 @@ class Lookups:
         return [Item(doi, works.get(doi), at) for doi in unlike]
 
 
-def dead_among(run: Run, dois: Iterable[str]) -> int:
-    """Return how many of these works are dead letters."""
+def dead_among(run: Run, dois: Iterable[str]) -> list[str]:
+    """Return those of these works that are dead letters."""
     if not run.store.counts(run.name)[1]:
-        return 0
-    return sum(mark < 0 for mark in run.own().marks([f"doi:{doi}" for doi in dois]))
+        return []
+    asked = list(dois)
+    marks = run.own().marks([f"doi:{doi}" for doi in asked])
+    return [doi for doi, mark in zip(asked, marks, strict=True) if mark < 0]
 
 
 def _known(connection: sqlite3.Connection, dois: Sequence[str]) -> dict[str, bytes]:
-    """Return what is stored of these works: the digest of each."""
+    """Return what is stored of these works: the digest of each, empty if it was absent when it was asked for last."""
     rows = connection.execute(
-        "SELECT identifier, digest FROM raw WHERE source = 'crossref'"
-        " AND identifier IN (SELECT value FROM json_each(?))",
+        "SELECT identifier, CASE WHEN EXISTS"
+        " (SELECT 1 FROM absent WHERE absent.source = raw.source AND absent.identifier = raw.identifier)"
+        " THEN x'' ELSE digest END FROM raw"
+        " WHERE source = 'crossref' AND identifier IN (SELECT value FROM json_each(?))",
         (json.dumps(dois),),
     )
     return dict(rows.fetchall())
