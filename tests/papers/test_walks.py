@@ -336,7 +336,7 @@ def test_a_second_process_is_refused(few: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_stored_keeps_the_days_open(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A work that fails again and again becomes a dead letter: missing, while the others come and the days stay open."""
+    """A work that fails again and again becomes a dead letter: missing, while the others come; the days stay open."""
     db = tmp_path / "papers.db"
     store = from_crossref.store_record
 
