@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from leftoff.errors import ServiceRefused
-from leftoff.papers import entrez, service, sync
+from leftoff.papers import crossref, entrez, service, sync
 from leftoff.testing.kills import Ledger
 from leftoff.work.rate import SECOND, Limiter
 
@@ -13,7 +13,7 @@ from leftoff.work.rate import SECOND, Limiter
 def run(plan):
     """Sync as planned; print the report, and the most memory that this process held (kB)."""
     if plan.pop("quick", True):
-        entrez.SPACING_WITH_KEY = 0.0001
+        entrez.SPACING_WITH_KEY = crossref.SPACING = crossref.SPACING_POLITE = 0.0001
         service.retry.delay = lambda failures: 0.001 * failures
         service.ATTEMPTS = 30
     ledger = Ledger(plan.pop("ledger"))
