@@ -14,7 +14,7 @@ from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, 
 from leftoff.papers.text import plain
 from leftoff.papers.windows import REACHED, Hits
 
-TAG = re.compile(r"<(?:!|/?[A-Za-z])[^>]*>")
+TAG = re.compile(r"(?s:<head>.*?</head>)|<(?:!|/?[A-Za-z])[^>]*>")
 
 
 def hits(body: bytes) -> Hits:
