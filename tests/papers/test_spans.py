@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leftoff.errors import UsageError
-from leftoff.papers.spans import DAY, FIRST, LARGEST, Span, everything, small_ones
+from leftoff.papers.spans import FIRST, Span, everything
 
 MOMENTS = st.integers(FIRST, 2_000_000_000)
 
@@ -55,27 +55,6 @@ def test_a_span_is_filters_of_the_service() -> None:
     later, earlier = whole.halves()
     assert later.filters == ["from-created-date:2008-07-02", "until-created-date:2026-12-31"]
     assert earlier.filters == ["until-created-date:2008-07-01"]
-
-
-@given(st.lists(st.integers(FIRST, FIRST + 40 * DAY), max_size=60), st.integers(0, 5_000))
-def test_small_spans_hold_every_work_once(created: list[int], crowd: int) -> None:
-    """All works are in one span, latest first, none with more than a walk should have, but for a crowded second."""
-    crowded = FIRST + 17 * DAY + 4242
-    works = sorted([*created, *[crowded] * crowd])
-    asked: list[Span] = []
-
-    def count(span: Span) -> int:
-        asked.append(span)
-        return len(works) if span.whole else sum(span.first <= work <= span.last for work in works)
-
-    found = list(small_ones(everything(FIRST + 50 * DAY - 1), count))
-    assert sum(works for _, works in found) == len(works)
-    assert len(set(asked)) == len(asked)
-    lasts = [span.last for span, _ in found]
-    assert lasts == sorted(lasts, reverse=True)
-    for span, held in found:
-        assert held > 0
-        assert held <= LARGEST or span.is_moment
 
 
 def test_names_tell_spans_apart() -> None:

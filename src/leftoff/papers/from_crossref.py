@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from leftoff.work.run import Run
 
 EVENTS = "SELECT count(DISTINCT doi) FROM event WHERE source = 'crossref' AND seq > ? AND what"
-BEFORE = """
-    SELECT total FROM search WHERE source = 'crossref' AND query = ? AND completed_at IS NOT NULL AND total IS NOT NULL
-    ORDER BY id DESC LIMIT 1
-"""
-NEW = "SELECT count(DISTINCT doi) FROM event WHERE source = 'crossref' AND at >= ? AND what IN ('stored', 'merged')"
 ABSENT = """
     SELECT count(*) FROM absent WHERE source = 'crossref' AND at >= ?
         AND identifier IN (SELECT value FROM json_each(?))
@@ -101,12 +96,8 @@ def _walk(
     run: Run, crossref: Crossref, question: Question, walks: Walks, search: Search, log: ProgressLog | None
 ) -> tuple[int, int, int, int]:
     """Walk all spans of a search, and close it."""
-    checked = search.since is None and search.most is None
-    total = walks.count() if checked else None
     _store_pages(run, walks, log)
-    if total is not None and search.first_day is not None and _grew_elsewhere(run.connection, search, total):
-        walks.again()
-        _store_pages(run, walks, log)
+    total = walks.total if search.since is None and search.most is None else None
     shortfall = walks.shortfall
     if total is not None and search.first_day is None and total > walks.works + shortfall:
         still = crossref.count(question, walks.everything)  # some may have been deleted while it was walked
@@ -149,13 +140,6 @@ def _store(connection: sqlite3.Connection, item: Item) -> None:
     happened = store_record(connection, works.record(item.work), item.at)
     connection.execute("DELETE FROM absent WHERE source = 'crossref' AND identifier = ?", (item.doi,))
     note(connection, works.SOURCE, None, item.doi, happened, item.at)
-
-
-def _grew_elsewhere(connection: sqlite3.Connection, search: Search, total: int) -> bool:
-    """Say whether the service counts more works than it did, and than the spans since then brought."""
-    before = connection.execute(BEFORE, (search.query,)).fetchone()
-    (new,) = connection.execute(NEW, (search.opened_at,)).fetchone()
-    return before is not None and total - before[0] > new
 
 
 def _lacking(connection: sqlite3.Connection, dois: Iterator[str]) -> list[str]:

@@ -1,20 +1,17 @@
 """Split the works that a question finds into spans of time, small enough to be walked in one go.
 
-A walk that loses a page begins again, so a span should not be long; but each has a request of its own, so it should not
-be short either. A span that counts more than `LARGEST` works is halved: by days, and a day by seconds. Halves depend on
-nothing but the span, so that what is begun again meets the same ones.
+A span that has too many works is halved: by days, and a day by seconds. Halves depend on nothing but the span, so that
+what is begun again meets the same ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Literal
 
 from leftoff.errors import UsageError
 
-LARGEST = 2_000  # works
 DAY = 86_400
 FIRST = int(datetime(1990, 1, 1, tzinfo=timezone.utc).timestamp())  # before Crossref
 
@@ -68,21 +65,6 @@ class Span:
 def everything(until: int) -> Span:
     """Return the span of all works there are up to a second of the future."""
     return Span("created", FIRST, until, whole=True)
-
-
-def small_ones(root: Span, count: Callable[[Span], int]) -> Iterator[tuple[Span, int]]:
-    """Iterate the spans that together are this one and can be walked in one go, latest first, with what each counts.
-
-    count: asks the service about a span. It is called once for each, also for those that are too large.
-    """
-    ahead = [root]
-    while ahead:
-        span = ahead.pop()
-        works = count(span)
-        if works > LARGEST and not span.is_moment:
-            ahead.extend(reversed(span.halves()))
-        elif works:
-            yield span, works
 
 
 def _from(moment: int) -> str:

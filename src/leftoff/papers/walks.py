@@ -19,7 +19,7 @@ from leftoff.errors import ServiceRefused
 from leftoff.papers.crossref import Lost, chunks
 from leftoff.papers.question import Question
 from leftoff.papers.search import AHEAD, Search
-from leftoff.papers.spans import DAY, Kind, Span, everything, small_ones
+from leftoff.papers.spans import DAY, Kind, Span, everything
 from leftoff.papers.tables import now
 from leftoff.papers.works import Work
 
@@ -30,14 +30,20 @@ if TYPE_CHECKING:
     from leftoff.work.run import Run
 
 PAGE = 1_000  # DOIs of a list that are looked at together
+LARGEST = 5_000  # works in one walk: what is lost with its cursor
 LOSSES = 20  # of one span that cannot be halved
+BEFORE = """
+    SELECT total FROM search WHERE source = 'crossref' AND query = ? AND completed_at IS NOT NULL AND total IS NOT NULL
+    ORDER BY id DESC LIMIT 1
+"""
+NEW = "SELECT count(DISTINCT doi) FROM event WHERE source = 'crossref' AND at >= ? AND what IN ('stored', 'merged')"
 BROUGHT = """
     SELECT identifier FROM raw WHERE source = 'crossref' AND fetched_at >= :since
         AND identifier IN (SELECT value FROM json_each(:dois))
     UNION SELECT identifier FROM absent WHERE source = 'crossref' AND at >= :since
         AND identifier IN (SELECT value FROM json_each(:dois))
 """
-STAGES: tuple[Kind, ...] = ("created", "updated")
+KINDS: tuple[Kind, ...] = ("created", "updated")
 
 
 @dataclass(frozen=True)
@@ -72,72 +78,87 @@ class Walks:
         self._follows = follows
         self._until = _moment(search.opened + AHEAD) + DAY - 1
         self._first = None if search.first_day is None else _moment(search.first_day)
-        self._again = False  # whether everything is walked once more behind the newer spans
+        self._walked_before: list[Span] = []
+        self.total: int | None = None
+        """How many works the service counted at the beginning, once that is known."""
 
     @property
     def works(self) -> int:
-        """How many works the finished spans had, which are distinct where these are all of one date."""
-        return self._one("SELECT coalesce(sum(works), 0) FROM walked WHERE search_id = ?", self._search.id)
+        """How many works the finished spans had; distinct ones, if all are spans of one date."""
+        return self._sum("works")
 
     @property
     def fresh(self) -> int:
         """How many distinct works the finished spans had."""
-        return self._one("SELECT coalesce(sum(fresh), 0) FROM walked WHERE search_id = ?", self._search.id)
+        return self._sum("fresh")
 
     @property
     def shortfall(self) -> int:
         """How many works the service counts and gave in no walk."""
-        return self._one("SELECT coalesce(sum(shortfall), 0) FROM walked WHERE search_id = ?", self._search.id)
+        return self._sum("shortfall")
 
-    def count(self) -> int:
-        """Return how many works the question finds at all times; asked for once a search."""
-        return self._counted(self.everything)
+    @property
+    def dead(self) -> int:
+        """How many works of the finished spans are dead letters."""
+        return self._sum("dead")
 
     @property
     def everything(self) -> Span:
         """The span of all works."""
         return everything(self._until)
 
-    @property
-    def dead(self) -> int:
-        """How many works of the finished spans are dead letters."""
-        return self._one("SELECT coalesce(sum(dead), 0) FROM walked WHERE search_id = ?", self._search.id)
-
-    def again(self) -> None:
-        """Walk everything from now on, behind what newer spans brought."""
-        self._again = True
-
     def __iter__(self) -> Iterator[list[Item]]:
         for root in self._roots():
-            for span, _ in small_ones(root, self._counted):
-                if not self._is_walked(span):
-                    yield from self._walk(span)
-                if self._left() == 0:
-                    return
+            yield from self._walk(root)
+            self._walked_before.append(root)
+            if self._left() == 0:
+                return
 
-    def _roots(self) -> list[Span]:
-        if self._first is None or self._again:
-            return [self.everything]
-        return [Span(kind, self._first, max(self._first, self._until)) for kind in STAGES]
+    def _roots(self) -> Iterator[Span]:
+        """Iterate what is to be walked: everything, or what is new and, if that does not explain the count, more."""
+        if self._first is None:
+            yield self.everything
+            return
+        created, updated = (Span(kind, self._first, max(self._first, self._until)) for kind in KINDS)
+        if self._search.since is not None or self._search.most is not None:
+            yield created
+            yield updated
+            return
+        counted: int = self._run.step(
+            f"count {self._search.id}", lambda: self._crossref.count(self._question, self.everything)
+        )
+        self.total = counted
+        yield updated  # what was registered since is in it, too
+        if self._grew_elsewhere(counted):
+            yield created
+        if self._grew_elsewhere(counted):
+            yield self.everything
 
-    def _counted(self, span: Span) -> int:
-        name = f"count {self._search.id} {span}"
-        counted: int = self._run.step(name, lambda: self._crossref.count(self._question, span))
-        return counted
+    def _grew_elsewhere(self, total: int) -> bool:
+        """Say whether the service counts more works than it did, and than the spans since then brought."""
+        before = self._connection.execute(BEFORE, (self._search.query,)).fetchone()
+        return before is not None and total - before[0] > self._one(NEW, self._search.opened_at)
 
     def _walk(self, span: Span) -> Iterator[list[Item]]:
+        if self._is_walked(span):
+            return
         losses, most = 0, -1
         while True:
             seen: set[str] = set()
             fresh = total = 0
             try:
                 for page in self._crossref.walk(self._question, span, self._rows):
+                    total = page.total
+                    if span.whole and self.total is None:
+                        self.total = total
                     works = list({work.doi: work for work in page.works if work.doi not in seen}.values())
                     seen.update(work.doi for work in works)
-                    total = page.total
-                    items, more = self._take(span, works, fresh, page.at)
-                    fresh += more
+                    items, more = self._take(works, fresh, page.at)
                     yield items
+                    if self._is_large(span, total):
+                        yield from self._walk_halves(span)
+                        return
+                    fresh += more
                     if self._left(fresh) == 0:
                         self._finish(span, seen, fresh)
                         return
@@ -145,9 +166,7 @@ class Walks:
                 losses += 1
                 self._crossref.rest(error, losses)
                 if losses >= 2 and not span.is_moment:
-                    for half in span.halves():
-                        yield from self._walk(half)
-                    self._finish(span, set(), 0)
+                    yield from self._walk_halves(span)
                     return
                 if losses >= LOSSES:
                     raise ServiceRefused(
@@ -164,7 +183,19 @@ class Walks:
                 return
             most = len(seen)
 
-    def _take(self, span: Span, works: Sequence[Work], met: int, at: str) -> tuple[list[Item], int]:
+    def _walk_halves(self, span: Span) -> Iterator[list[Item]]:
+        for half in span.halves():
+            yield from self._walk(half)
+            if self._left() == 0:
+                break
+        self._finish(span, set(), 0)
+
+    def _is_large(self, span: Span, total: int) -> bool:
+        """Say whether a span has more works than one walk should have, and than are wanted."""
+        left = self._left()
+        return (total if left is None else min(total, left)) > LARGEST and not span.is_moment
+
+    def _take(self, works: Sequence[Work], met: int, at: str) -> tuple[list[Item], int]:
         """Return what is to be stored of these works, within the limit, and how many of them no other span has."""
         dois = [work.doi for work in works]
         known, left = _known(self._connection, dois), self._left(met)
@@ -175,16 +206,17 @@ class Walks:
                 break
             if self._search.since is None or work.doi in known or work.created >= (self._first or 0):
                 taken.append(work)
-                fresh += work.doi not in met_before and self._is_fresh(span, work)
+                fresh += work.doi not in met_before and self._is_fresh(work)
         changed = [work for work in taken if known.get(work.doi) != work.digest]
         _forget(self._run, [work.doi for work in changed])
         return [Item(work.doi, work, at) for work in changed], fresh
 
-    def _is_fresh(self, span: Span, work: Work) -> bool:
+    def _is_fresh(self, work: Work) -> bool:
         """Say whether a work is in no span of this search that was walked before this one."""
-        if self._first is None or (span.kind == "created" and not self._again):
-            return True
-        return work.created < self._first and not (self._again and work.updated >= self._first)
+        return not any(
+            span.whole or span.first <= (work.created if span.kind == "created" else work.updated) <= span.last
+            for span in self._walked_before
+        )
 
     def _left(self, met: int = 0) -> int | None:
         """Return how many works the search may still take, None for any number."""
@@ -200,6 +232,9 @@ class Walks:
     def _is_walked(self, span: Span) -> bool:
         row = (self._search.id, str(span))
         return self._one("SELECT count(*) FROM walked WHERE search_id = ? AND span = ?", *row) > 0
+
+    def _sum(self, column: str) -> int:
+        return self._one(f"SELECT coalesce(sum({column}), 0) FROM walked WHERE search_id = ?", self._search.id)  # noqa: S608  (our names)
 
     def _one(self, sql: str, *values: object) -> int:
         return int(self._connection.execute(sql, values).fetchone()[0])
