@@ -233,9 +233,9 @@ def dead_among(run: Run, dois: Iterable[str]) -> int:
 
 
 def _known(connection: sqlite3.Connection, dois: Sequence[str]) -> dict[str, bytes]:
-    """Return what is stored of these works: the digest of each."""
+    """Return what is stored of these works: the digest of each, of one that is marked as deleted an empty one."""
     rows = connection.execute(
-        "SELECT identifier, digest FROM raw WHERE source = 'crossref'"
+        "SELECT identifier, CASE WHEN deleted_at IS NULL THEN digest ELSE x'' END FROM raw WHERE source = 'crossref'"
         " AND identifier IN (SELECT value FROM json_each(?))",
         (json.dumps(dois),),
     )
