@@ -309,10 +309,12 @@ def test_preprint_and_article_find_each_other_in_pubmed(papers: sqlite3.Connecti
         article(1, ("UpdateIn", "Nature. 2022 Feb;1(1):1", 2), types=["Preprint"]),
         article(2, ("UpdateOf", "medRxiv. 2021 Jan 5:2021.01.05.1. doi: 10.1101/2021.01.05.1", None)),
         article(3, ("UpdateOf", "Cochrane Database Syst Rev. 2000;(2):CD000078", 4)),
+        article(5, ("UpdateIn", "ArXiv. 2022 Feb", 6), types=["Preprint"]),
     )
     assert ("preprint-of", None, "2") in kinds(papers, "1")
     assert kinds(papers, "2") == [("has-preprint", None, "1"), ("has-preprint", "10.1101/2021.01.05.1", None)]
     assert kinds(papers, "3") == [("updates", None, "4")]
+    assert kinds(papers, "5") == [("updated-by", None, "6")]
 
 
 def test_what_is_corrected_and_republished_corrects(papers: sqlite3.Connection, every_record: list[Record]) -> None:
@@ -440,6 +442,21 @@ def test_a_paper_is_asked_for_by_doi_or_pmid(name: str, tmp_path: Path) -> None:
     assert [link["kind"] for link in links_of(db, name)] == ["retracted-by"]
     assert db.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["papers.db"]
+
+
+def test_tables_without_links_are_refused_by_name(tmp_path: Path) -> None:
+    """A database of an earlier layout is neither changed nor read wrongly: both say what it lacks or what to do."""
+    db = tmp_path / "papers.db"
+    connection = sqlite3.connect(db)
+    connection.execute("CREATE TABLE paper (id INTEGER PRIMARY KEY)")
+    connection.execute("CREATE TABLE raw (source TEXT, identifier, digest BLOB)")
+    connection.commit()
+    with pytest.raises(UsageError, match="move the database away"):
+        tables.create(connection)
+    assert connection.execute("SELECT name FROM sqlite_master ORDER BY 1").fetchall() == [("paper",), ("raw",)]
+    connection.close()
+    with pytest.raises(NotAJournal, match="no such table: link"):
+        status_of(db, "1")
 
 
 def test_wrong_names_and_places_are_said(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ RELATIONS = {
 }
 CITATIONS = frozenset({"Cites", "cites", "is-cited-by", "references", "is-referenced-by"})
 # PubMed links a preprint and its article as an update; where it does, the text begins with the server's name.
-SERVERS = ("bioRxiv", "medRxiv", "arXiv", "Res Sq", "ChemRxiv", "SSRN", "Preprints")
+SERVERS = ("biorxiv", "medrxiv", "arxiv", "res sq", "chemrxiv", "ssrn", "preprints")
 RETRACTED, REPUBLISHED, PREPRINT = "Retracted Publication", "Corrected and Republished Article", "Preprint"
 
 
@@ -168,9 +168,11 @@ def _date_of_later(kind: str, source: str) -> str | None:
 
 
 def _as_preprint(kind: str, types: frozenset[str], source: str) -> str:
-    if kind == "updated-by" and PREPRINT in types:
+    """Return what an update is where just one of the two is a preprint."""
+    preprint, of_preprint = PREPRINT in types, source.lower().startswith(SERVERS)
+    if kind == "updated-by" and preprint and not of_preprint:
         return "preprint-of"
-    if kind == "updates" and PREPRINT not in types and source.startswith(SERVERS):
+    if kind == "updates" and of_preprint and not preprint:
         return "has-preprint"
     return kind
 

@@ -25,5 +25,7 @@ def reading(db: str | PathLike[str]) -> Iterator[sqlite3.Connection]:
             connection.execute("BEGIN")
             connection.execute("SELECT 1 FROM paper, link LIMIT 1").fetchone()
         except sqlite3.DatabaseError as error:
-            raise NotAJournal(f"{path} holds no papers ({error}): name a database that papers sync made") from error
+            raise NotAJournal(
+                f"{path} holds no papers that can be read ({error}): name a database that papers sync made"
+            ) from error
         yield connection
