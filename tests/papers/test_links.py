@@ -201,6 +201,33 @@ def test_what_both_records_say_is_one_link(papers: sqlite3.Connection) -> None:
     assert [each["identifier"] for each in status_in(papers, number(papers, "1"))["said_by"]] == ["1", "2"]
 
 
+def test_one_paper_named_by_doi_and_by_pmid_is_one_link(papers: sqlite3.Connection) -> None:
+    """Where the other paper is here, the link has all its names, and a record that says it twice says it once."""
+    links = [("RetractionIn", "X. doi: 10.1000/b", None), ("RetractionIn", "X. 2021", 2)]
+    stored(papers, article(1, *links), article(2, doi="10.1000/b"), article(4, ("CommentOn", "10.1000/b", None)))
+    assert kinds(papers, "4") == [("comments-on", "10.1000/b", "2")]
+    assert kinds(papers, "1") == [("retracted-by", "10.1000/b", "2")]
+    (link,) = links_in(papers, number(papers, "1"))
+    assert [each["identifier"] for each in link["said_by"]] == ["1"]
+
+
+def test_a_link_whose_doi_and_pmid_differ_is_to_the_pmid(papers: sqlite3.Connection) -> None:
+    """Two papers are not both retracted by one link: PubMed's own number counts."""
+    stored(papers, article(1), article(2, doi="10.1000/b"), article(3, ("RetractionOf", "X. doi: 10.1000/b", 1)))
+    assert (status(papers, "1"), status(papers, "2")) == ("retracted", "")
+
+
+def test_the_view_names_pubmed_first(papers: sqlite3.Connection) -> None:
+    """Of several records that say the same on one day the view has PubMed's, however they came."""
+    notice = work(
+        "10.1000/n", **{"update-to": [update("10.1000/a", "retraction", updated={"date-parts": [[2021, 3]]})]}
+    )
+    stored(papers, article(1, doi="10.1000/a"), notice, article(9, ("RetractionOf", "X", 1)))
+    stored(papers, article(8, ("RetractionOf", "X", 1)))
+    found = papers.execute("SELECT status, date, source, identifier FROM status").fetchall()
+    assert found == [("retracted", "2021-03", "pubmed", 8)]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

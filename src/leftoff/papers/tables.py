@@ -3,7 +3,7 @@
 `raw` holds what a service said, a row for each of its records, and `revision` what it said before; `paper` and the
 tables that refer to it say the same for people, and are derived from `raw`. `link` holds what records say of other
 papers, and the views `linked` and `status` what follows from it (link_views.py). A paper's identity is `key`: the hash
-of its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was asked and what is still to be fetched.
+of its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was asked and what is still to come.
 Times are UTC, `now`.
 """
 
