@@ -52,7 +52,7 @@ def test_sync_ends_with_its_accounts_and_list_has_each_paper(replica: Running) -
     numbers = {name: accounts[name] for name in KEYS if name not in ("requests", "waited_s")}
     assert numbers == {"asked": 120, "stored": 120, "skipped": 0, "absent": 0, "merged": 0, "missing": 0}
     papers = call("papers", "list", "--db", "papers.db", "--json").json_lines
-    assert [list(paper) for paper in papers] == [["key", "doi", "pmids", "title", "year"]] * 120
+    assert [list(paper) for paper in papers] == [["key", "doi", "pmids", "title", "year", "status"]] * 120
     assert papers[0] == {
         "key": doi.digest("10.1016/0006-291x(75)90506-9"),
         "doi": "10.1016/0006-291x(75)90506-9",
@@ -60,6 +60,7 @@ def test_sync_ends_with_its_accounts_and_list_has_each_paper(replica: Running) -
         "title": "Effect of chloroquine on cultured fibroblasts: release of lysosomal hydrolases and inhibition of"
         " their uptake.",
         "year": 1975,
+        "status": "",
     }
     assert all(paper["key"] == f"pmid:{paper['pmids'][0]}" for paper in papers if paper["doi"] is None)
     assert sync(replica, "all[sb]", "--json").json["stored"] == 0
@@ -73,6 +74,18 @@ def test_people_read_what_happened(replica: Running) -> None:
     assert len(lines) == 30
     nothing = sync(replica, "nosuchword[ti]")
     assert nothing.out.startswith("papers.db: nothing is listed for this query that is not here\n")
+
+
+def test_retracted_papers_are_marked(replica: Running) -> None:
+    """A word in brackets stands before the title of what was retracted or corrected; programs get it as a field."""
+    assert sync(replica, "all[sb]").code == 0
+    papers = call("papers", "list", "--db", "papers.db", "--json").json_lines
+    marked = {paper["pmids"][0]: paper["status"] for paper in papers if paper["status"]}
+    assert set(marked.values()) == {"retracted", "corrected"}
+    assert marked["31541003"] == "retracted"
+    lines = call("papers", "list", "--db", "papers.db").out.splitlines()
+    words = {line.split()[0]: line.split()[2] for line in lines if "[RETRACTED] " in line or "[CORRECTED] " in line}
+    assert words == {pmid: f"[{status.upper()}]" for pmid, status in marked.items()}
 
 
 def test_settings_come_from_the_environment_too(replica: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ TABLES = {
     " affiliation, orcid",
     "mesh": "(SELECT key FROM paper WHERE id = paper_id), position, descriptor, descriptor_ui, qualifier, qualifier_ui,"
     " major",
+    "link": "(SELECT key FROM paper WHERE id = paper_id), source, identifier, position, kind, inverse, doi, pmid,"
+    " other, text, date, asserted_by",
     "raw": "source, identifier, version, (SELECT key FROM paper WHERE id = paper_id), content",
 }
 

@@ -22,8 +22,15 @@ def test_papers_are_listed_with_all_their_pmids(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     assert list(listed(tmp_path / "papers.db")) == [
-        {"key": doi.digest("10.1000/a"), "doi": "10.1000/a", "pmids": ["9", "30"], "title": "T", "year": 2001},
-        {"key": "pmid:100", "doi": None, "pmids": ["100"], "title": "B", "year": 2001},
+        {
+            "key": doi.digest("10.1000/a"),
+            "doi": "10.1000/a",
+            "pmids": ["9", "30"],
+            "title": "T",
+            "year": 2001,
+            "status": "",
+        },
+        {"key": "pmid:100", "doi": None, "pmids": ["100"], "title": "B", "year": 2001, "status": ""},
     ]
 
 

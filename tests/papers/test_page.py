@@ -31,11 +31,12 @@ def test_the_example_of_the_page_runs(
 
 def test_the_query_of_the_page_runs(replica: Callable[..., str], tmp_path: Path) -> None:
     """The page's SQL runs on the tables as they are, and brings something."""
-    sql, conflicts = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    sql, conflicts, retracted = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
     sync("all[sb]", tmp_path / "papers.db", limit=200, ncbi_url=replica(), api_key="test")
     connection = sqlite3.connect(tmp_path / "papers.db")
     connection.execute(sql)
     connection.execute(conflicts)
+    connection.execute(retracted)
     assert connection.execute(sql.replace("'Asthma'", "'Humans'").replace("AND mesh.major", "")).fetchall()
     connection.close()
 

@@ -20,7 +20,7 @@ from leftoff.papers import SyncReport, doi, listed, sync
 from leftoff.papers import log as logs
 from leftoff.papers.record import Record
 from leftoff.work.journal import open as open_journal
-from tests.papers.evidence import asked_for, content, held, requests
+from tests.papers.evidence import asked_for, content, held, query, requests
 from tests.papers.test_pubmed import MADE
 
 KEY = "secret-test-key"
@@ -128,6 +128,28 @@ def test_absent_ids_are_recorded_and_asked_again_next_time(
     assert (again.stored, again.skipped, again.absent) == (first.absent, first.stored, 0)
     assert connection.execute("SELECT count(*) FROM absent").fetchone() == (0,)
     connection.close()
+
+
+def test_a_stored_record_that_is_not_sent_is_marked_as_deleted(
+    replica: Callable[..., str], every_record: list[Record], tmp_path: Path
+) -> None:
+    """It stays, is listed as deleted and counted as absent; when it is sent again the mark goes."""
+    url, db = replica("--fault", "revised:0.1", "--fault", "always-missing:0"), tmp_path / "papers.db"
+    sync(ALL, db, ncbi_url=url, api_key=KEY)
+    tell(url, f"today?date={_days_ahead(3)}")
+    tell(url, "fault?name=always-missing&rate=1")
+    report = sync(ALL, db, log=tmp_path / "log.jsonl", ncbi_url=url, api_key=KEY)
+    assert len(query(db, "SELECT 1 FROM raw WHERE deleted_at IS NOT NULL")) == report.absent > 0
+    marked = Counter(paper["status"] for paper in listed(db))
+    assert report.absent - marked["retracted"] <= marked["deleted"] <= report.absent  # the stronger word stands
+    assert (report.stored, report.missing) == (0, 0)
+    assert len(list(listed(db))) == len(every_record)
+    assert [line["what"] for line in logs.read(tmp_path / "log.jsonl")][-report.absent :] == ["deleted"] * report.absent
+    tell(url, "fault?name=always-missing&rate=0")
+    tell(url, f"today?date={_days_ahead(6)}")
+    sync(ALL, db, ncbi_url=url, api_key=KEY)
+    assert query(db, "SELECT 1 FROM raw WHERE deleted_at IS NOT NULL") == []
+    assert query(db, "SELECT 1 FROM absent") == []
 
 
 def test_a_short_answer_is_made_up_for(replica: Callable[..., str], every_record: list[Record], tmp_path: Path) -> None:

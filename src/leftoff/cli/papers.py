@@ -136,8 +136,10 @@ def sync(
 def list_papers(db: str, *, as_json: bool) -> None:
     """List the papers of a database.
 
-    One paper a line, by ascending PMID: its PMIDs (or its DOI), year and title, cut to the width of the terminal. With
-    --json each line is an object: key, doi, pmids, title, year. Nothing is locked or changed; a sync may go on then.
+    One paper a line, by ascending PMID: its PMIDs (or its DOI), year and title, cut to the width of the terminal.
+    Before the title stands what has become of the paper: [RETRACTED], [WITHDRAWN], [PARTLY RETRACTED], [CONCERN],
+    [DELETED] by all services that had it, or [CORRECTED]. With --json each line is an object: key, doi, pmids, title,
+    year, status. Nothing is locked or changed; a sync may go on then.
     """
     from leftoff.papers import listed
 
@@ -149,7 +151,8 @@ def list_papers(db: str, *, as_json: bool) -> None:
 
 def _line(paper: Listed, width: int | None) -> str:
     name = ",".join(paper["pmids"]) or paper["doi"] or ""
-    text = f"{name:>8}  {paper['year'] or '':>4}  {paper['title'] or '(no title)'}"
+    mark = f"[{paper['status'].upper()}] " if paper["status"] else ""
+    text = f"{name:>8}  {paper['year'] or '':>4}  {mark}{paper['title'] or '(no title)'}"
     return printable(text) if width is None else shortened(text, width)
 
 

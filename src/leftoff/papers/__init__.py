@@ -9,8 +9,20 @@ except ImportError as error:
     raise MissingExtra(f'papers need {error.name}, which is not installed: pip install "leftoff[papers]"') from error
 
 from leftoff.papers.asked import Source
+from leftoff.papers.linked import Linked, SaidBy, Standing, links_of, status_of
 from leftoff.papers.listing import Listed, listed
 from leftoff.papers.report import SyncReport
 from leftoff.papers.sync import sync
 
-__all__ = ["Listed", "Source", "SyncReport", "listed", "sync"]
+__all__ = [
+    "Linked",
+    "Listed",
+    "SaidBy",
+    "Source",
+    "Standing",
+    "SyncReport",
+    "links_of",
+    "listed",
+    "status_of",
+    "sync",
+]

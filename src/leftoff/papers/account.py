@@ -30,7 +30,9 @@ IS_ASKED = """
     JOIN listed ON listed.search_id = json_extract(part.value, '$[0]') AND listed.id <= json_extract(part.value, '$[1]')
     WHERE listed.pmid = ?
 """
-STORED = "SELECT count(DISTINCT pmid) FROM event WHERE source = 'pubmed' AND seq > ? AND what <> 'absent'"
+STORED = (
+    "SELECT count(DISTINCT pmid) FROM event WHERE source = 'pubmed' AND seq > ? AND what NOT IN ('absent', 'deleted')"
+)
 MERGED = "SELECT count(DISTINCT pmid) FROM event WHERE source = 'pubmed' AND seq > ? AND what = 'merged'"
 
 

@@ -1,4 +1,4 @@
-"""Read the dates of PubMed, which are as exact as a journal made them."""
+"""Read the dates of PubMed and Crossref, which are as exact as a journal made them."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ def in_words(text: str) -> Published:
         return _exact(int(year[1]), None, None)
     day = DAY.match(rest, month.end())
     return _exact(int(year[1]), MONTHS[month[1].lower()], int(day[1]) if day else None)
+
+
+def from_parts(value: object) -> Published:
+    """Return a date of Crossref's, a mapping with ``date-parts``: ``[[null]]`` and whatever else is no date is none."""
+    parts = value.get("date-parts") if isinstance(value, dict) else None
+    first = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], list) else []
+    numbers = [int(part) for part in first if isinstance(part, int) or (isinstance(part, str) and part.isdecimal())]
+    if not numbers or not 1000 <= numbers[0] <= 9999:
+        return Published(None, None)
+    year, month, day = (*numbers, 0, 0)[:3]
+    return _exact(year, month, day)
 
 
 def _in_parts(element: etree._Element) -> Published:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from leftoff.papers.log import ProgressLog, note
 from leftoff.papers.record import Record
-from leftoff.papers.store import store_record
+from leftoff.papers.store import record_absence, store_record
 from leftoff.papers.tables import now
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ STALE = """
     LEFT JOIN raw ON raw.source = 'pubmed' AND raw.identifier = listed.pmid
     LEFT JOIN absent ON absent.source = 'pubmed' AND absent.identifier = listed.pmid
     WHERE listed.search_id = ? AND listed.id > ? AND listed.id <= ? AND CASE
-        WHEN raw.fetched_at IS NULL THEN absent.at IS NULL OR absent.at < ?
+        WHEN raw.fetched_at IS NULL OR raw.deleted_at IS NOT NULL THEN absent.at IS NULL OR absent.at < ?
         ELSE listed.revised AND raw.fetched_at < ?
     END
 """
@@ -164,10 +164,8 @@ def fetch_and_store(run: Run, wanted: Wanted, batch: int, log: ProgressLog | Non
 
 def _store(connection: sqlite3.Connection, item: Item) -> None:
     if item.record is None:
-        connection.execute(
-            "INSERT OR REPLACE INTO absent (source, identifier, at) VALUES ('pubmed', ?, ?)", (int(item.pmid), item.at)
-        )
-        note(connection, "pubmed", int(item.pmid), None, "absent", item.at)
+        what = record_absence(connection, "pubmed", int(item.pmid), item.at)
+        note(connection, "pubmed", int(item.pmid), None, what, item.at)
         return
     happened = store_record(connection, item.record, item.at)
     connection.execute("DELETE FROM absent WHERE source = 'pubmed' AND identifier = ?", (int(item.pmid),))

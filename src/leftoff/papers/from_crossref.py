@@ -12,7 +12,7 @@ from leftoff.papers import works
 from leftoff.papers.log import ProgressLog, note, wanted
 from leftoff.papers.report import SyncReport
 from leftoff.papers.search import Search, complete, open_search, search_of_list
-from leftoff.papers.store import store_record
+from leftoff.papers.store import record_absence, store_record
 from leftoff.papers.tables import now
 from leftoff.papers.walks import Item, Lookups, Walks, dead_among
 
@@ -73,7 +73,7 @@ class _Account:
 
     def report(self, crossref: Crossref) -> SyncReport:
         """Return the accounts."""
-        stored, merged = self._events("<> 'absent'"), self._events("= 'merged'")
+        stored, merged = self._events("NOT IN ('absent', 'deleted')"), self._events("= 'merged'")
         missing = self._shortfall + self._dead
         asked = max(self._asked, stored + self._absent + missing)
         return SyncReport(
@@ -132,10 +132,8 @@ def _store_pages(run: Run, pages: Iterable[list[Item]], log: ProgressLog | None)
 
 def _store(connection: sqlite3.Connection, item: Item) -> None:
     if item.work is None:
-        connection.execute(
-            "INSERT OR REPLACE INTO absent (source, identifier, at) VALUES ('crossref', ?, ?)", (item.doi, item.at)
-        )
-        note(connection, works.SOURCE, None, item.doi, "absent", item.at)
+        what = record_absence(connection, works.SOURCE, item.doi, item.at)
+        note(connection, works.SOURCE, None, item.doi, what, item.at)
         return
     happened = store_record(connection, works.record(item.work), item.at)
     connection.execute("DELETE FROM absent WHERE source = 'crossref' AND identifier = ?", (item.doi,))

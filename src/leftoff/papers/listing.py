@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import TypedDict
 
-from leftoff.errors import JournalMissing, NotAJournal
+from leftoff.papers.reading import reading
 
 QUERY = """
     SELECT paper.key, paper.doi, paper.title, paper.year,
+           coalesce(status.status, ''),
            (SELECT json_group_array(value) FROM (
                SELECT value FROM identifier WHERE paper_id = paper.id AND kind = 'pmid'
                ORDER BY CAST(value AS INTEGER)))
-    FROM paper ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi
+    FROM paper LEFT JOIN status ON status.paper_id = paper.id
+    ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi
 """
 
 
 class Listed(TypedDict):
-    """Be one paper, as `papers list --json` prints it; `pmids` in ascending order."""
+    """Be one paper, as `papers list --json` prints it; `pmids` in ascending order.
+
+    status: of those in `leftoff.papers.links.STRENGTH` the strongest, "" for none.
+    """
 
     key: str
     doi: str | None
     pmids: list[str]
     title: str | None
     year: int | None
+    status: str
 
 
 def listed(db: str | PathLike[str]) -> Iterator[Listed]:
@@ -36,13 +39,6 @@ def listed(db: str | PathLike[str]) -> Iterator[Listed]:
 
     Raises JournalMissing if there is no such file, NotAJournal if it holds no papers.
     """
-    path = Path(fspath(db)).absolute()
-    if not path.is_file():
-        raise JournalMissing(f"there is no database at {path}: papers sync makes one")
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            rows = connection.execute(QUERY)
-        except sqlite3.DatabaseError as error:
-            raise NotAJournal(f"{path} holds no papers ({error}): name a database that papers sync made") from error
-        for key, doi, title, year, pmids in rows:
-            yield Listed(key=key, doi=doi, pmids=json.loads(pmids), title=title, year=year)
+    with reading(db) as connection:
+        for key, doi, title, year, status, pmids in connection.execute(QUERY):
+            yield Listed(key=key, doi=doi, pmids=json.loads(pmids), title=title, year=year, status=status)

@@ -46,7 +46,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def wanted(path: Path, source: str) -> Iterator[dict[str, Any]]:
     """Iterate the lines of a log that tell of a service's records, without those that the service did not send."""
-    return (line for line in read(path) if line["source"] == source and line.get("what") != "absent")
+    return (line for line in read(path) if line["source"] == source and line.get("what") not in ("absent", "deleted"))
 
 
 @final

@@ -13,6 +13,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable
 
+from leftoff.papers.links import INVERSE
 from leftoff.papers.record import Record
 
 CROSSREF_FIRST = frozenset({"volume", "issue", "pages", "publisher", "issn", "isbn"})
@@ -54,6 +55,7 @@ def show(connection: sqlite3.Connection, paper: int, records: Iterable[tuple[Rec
     )
     _list_authors(connection, paper, taken.get("authors"))
     _list_mesh(connection, paper, taken.get("mesh"))
+    _list_links(connection, paper, said)
     _tell_conflicts(connection, paper, said, taken)
 
 
@@ -85,6 +87,21 @@ def _list_mesh(connection: sqlite3.Connection, paper: int, record: Record | None
             for place, each in enumerate(() if record is None else record.mesh, start=1)
         ],
     )
+
+
+def _list_links(connection: sqlite3.Connection, paper: int, said: list[Record]) -> None:
+    """Keep the links of all records: that one service knows of no retraction contradicts nobody."""
+    connection.execute("DELETE FROM link WHERE paper_id = ?", (paper,))
+    connection.executemany(
+        "INSERT INTO link (paper_id, source, identifier, position, kind, inverse, doi, pmid, other, text, date,"
+        " asserted_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (paper, record.source, record.identifier, place, each.kind, INVERSE[each.kind], each.doi, each.pmid,
+             each.other, each.text, each.date, each.asserted_by)
+            for record in said
+            for place, each in enumerate(record.links, start=1)
+        ],
+    )  # fmt: skip
 
 
 def _tell_conflicts(connection: sqlite3.Connection, paper: int, said: list[Record], taken: dict[str, Record]) -> None:

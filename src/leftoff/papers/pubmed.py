@@ -19,6 +19,7 @@ from lxml import etree
 
 from leftoff.papers import doi as dois
 from leftoff.papers.dates import Published, published
+from leftoff.papers.links import links_of_citation
 from leftoff.papers.record import Author, Heading, Record
 from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, Truncated
 from leftoff.papers.text import plain, text_at
@@ -87,6 +88,7 @@ def record(element: etree._Element) -> Record:
     when = _published(element, citation, article)
     raw = etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False)
     issue = article.find("Journal/JournalIssue")
+    types = tuple(_types(article, book=book))
     return Record(
         source=SOURCE,
         identifier=int(number),
@@ -100,7 +102,7 @@ def record(element: etree._Element) -> Record:
         or text_at(citation, "MedlineJournalInfo/MedlineTA"),
         year=when.year,
         date=when.date,
-        type="; ".join(_types(article, book=book)) or None,
+        type="; ".join(types) or None,
         language="; ".join(plain(each).lower() for each in article.findall("Language")) or None,
         authors=tuple(_authors(article)),
         mesh=tuple(_mesh(citation)),
@@ -111,6 +113,7 @@ def record(element: etree._Element) -> Record:
         issn="; ".join(_distinct(article.findall("Journal/ISSN"))) or None,
         isbn="; ".join(_distinct(article.findall("Book/Isbn"))) or None,
         raw=raw,
+        links=links_of_citation(citation, types, when.date),
     )
 
 

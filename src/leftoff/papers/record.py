@@ -36,6 +36,24 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Be what a record says of its paper and another one, of one of the kinds in `leftoff.papers.links`.
+
+    doi: in normal form; other: an identifier of another kind, or a DOI that is none; text: the other paper, or the
+    update, in the service's words; date: when the later of the two came, as exact as it is known; asserted_by: who says
+    so where Crossref tells: ``publisher``, ``retraction-watch``, or which side of a relation.
+    """
+
+    kind: str
+    doi: str | None = None
+    pmid: int | None = None
+    other: str | None = None
+    text: str | None = None
+    date: str | None = None
+    asserted_by: str | None = None
+
+
+@dataclass(frozen=True)
 class Record:
     """Be what a service says under one of its identifiers, and the bytes that it said it in.
 
@@ -66,6 +84,7 @@ class Record:
     issn: str | None
     isbn: str | None
     raw: bytes = field(repr=False)
+    links: tuple[Link, ...] = ()
 
     @property
     def pmid(self) -> str | None:

@@ -7,6 +7,7 @@
 3. A revision without the DOI it had keeps its paper and the DOI: services lose DOIs, papers do not.
 4. A revision with another DOI leaves a paper that other records share, and renames one that is its own alone.
 5. An older version of a record never replaces a newer one. What a newer one replaces is kept in `revision`.
+6. A record that its service deletes stays, marked with the day on which that was noticed.
 
 All rows are written through the caller's connection, so that they commit with the caller's entry. A savepoint of the
 caller's is never ended here.
@@ -24,6 +25,7 @@ from leftoff.papers.merging import show
 from leftoff.papers.record import Record
 
 Happened = Literal["stored", "updated", "merged", "unchanged"]
+Absence = Literal["absent", "deleted"]
 
 
 def store_record(connection: sqlite3.Connection, record: Record, fetched_at: str) -> Happened:
@@ -37,7 +39,9 @@ def store_record(connection: sqlite3.Connection, record: Record, fetched_at: str
         "SELECT version, paper_id, digest FROM raw WHERE source = ? AND identifier = ?", name
     ).fetchone()
     if known is not None and (record.version < known[0] or known[2] == record.digest):
-        connection.execute("UPDATE raw SET fetched_at = ? WHERE source = ? AND identifier = ?", (fetched_at, *name))
+        connection.execute(
+            "UPDATE raw SET fetched_at = ?, deleted_at = NULL WHERE source = ? AND identifier = ?", (fetched_at, *name)
+        )
         connection.execute("UPDATE paper SET fetched_at = max(fetched_at, ?) WHERE id = ?", (fetched_at, known[1]))
         return "unchanged"
     old = None if known is None else int(known[1])
@@ -62,6 +66,21 @@ def store_record(connection: sqlite3.Connection, record: Record, fetched_at: str
     if joined:
         return "merged"
     return "stored" if old is None else "updated"
+
+
+def record_absence(connection: sqlite3.Connection, source: str, identifier: int | str, at: str) -> Absence:
+    """Keep that a service does not send a record it was asked for, and return what that means.
+
+    ``deleted``: it is stored; it stays, and is marked until it comes again. ``absent``: it never came.
+    """
+    connection.execute(
+        "INSERT OR REPLACE INTO absent (source, identifier, at) VALUES (?, ?, ?)", (source, identifier, at)
+    )
+    marked = connection.execute(
+        "UPDATE raw SET deleted_at = coalesce(deleted_at, ?) WHERE source = ? AND identifier = ?",
+        (at, source, identifier),
+    )
+    return "deleted" if marked.rowcount else "absent"
 
 
 def _paper_of(connection: sqlite3.Connection, record: Record, old: int | None, at: str) -> int:
@@ -112,7 +131,7 @@ def _moved(
     if _holds_records(connection, old):
         show(connection, old, _records_of(connection, old))
         return
-    for table in ("identifier", "author", "mesh", "shown", "conflict"):
+    for table in ("identifier", "author", "mesh", "shown", "conflict", "link"):
         connection.execute(f"DELETE FROM {table} WHERE paper_id = ?", (old,))  # noqa: S608  (names of our own)
     connection.execute("DELETE FROM paper WHERE id = ?", (old,))
 

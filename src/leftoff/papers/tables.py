@@ -1,8 +1,9 @@
 """Lay out the tables of a database of papers; `docs/papers.md` describes them for those who query.
 
 `raw` holds what a service said, a row for each of its records, and `revision` what it said before; `paper` and the
-tables that refer to it say the same for people, and are derived from `raw`. A paper's identity is `key`: the hash of
-its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was asked and what is still to be fetched.
+tables that refer to it say the same for people, and are derived from `raw`. `link` holds what records say of other
+papers, and the views `linked` and `status` what follows from it (link_views.py). A paper's identity is `key`: the hash
+of its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was asked and what is still to come.
 Times are UTC, `now`.
 """
 
@@ -12,6 +13,7 @@ import sqlite3
 from datetime import datetime, timezone
 
 from leftoff.errors import UsageError
+from leftoff.papers import link_views
 
 SCHEMA = (
     """
@@ -102,12 +104,34 @@ SCHEMA = (
         version INTEGER NOT NULL,
         paper_id INTEGER NOT NULL REFERENCES paper (id),
         fetched_at TEXT NOT NULL,
+        deleted_at TEXT,              -- since then the service does not send it any more; NULL: it did, the last time
         digest BLOB NOT NULL,         -- SHA-256 of what makes a revision
         content BLOB NOT NULL,        -- the record's XML or JSON, UTF-8, zlib
         PRIMARY KEY (source, identifier)
     )
     """,
     "CREATE INDEX IF NOT EXISTS raw_paper ON raw (paper_id)",
+    "CREATE INDEX IF NOT EXISTS raw_deleted ON raw (paper_id) WHERE deleted_at IS NOT NULL",
+    """
+    CREATE TABLE IF NOT EXISTS link (
+        paper_id INTEGER NOT NULL REFERENCES paper (id),
+        source TEXT NOT NULL,
+        identifier NOT NULL,          -- the record that says so
+        position INTEGER NOT NULL,    -- in this record, from 1
+        kind TEXT NOT NULL,           -- what the paper is to the other one: retracted-by, corrects, preprint-of ...
+        inverse TEXT NOT NULL,        -- what the other one is to the paper
+        doi TEXT,                     -- of the other one, normal form
+        pmid INTEGER,
+        other TEXT,                   -- an identifier of another kind
+        text TEXT,                    -- in the service's words
+        date TEXT,                    -- when the later of the two came
+        asserted_by TEXT,             -- publisher, retraction-watch, subject or object: Crossref's word for who says so
+        PRIMARY KEY (paper_id, source, identifier, position)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS link_doi ON link (doi) WHERE doi IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS link_pmid ON link (pmid) WHERE pmid IS NOT NULL",
+    *link_views.VIEWS,
     """
     CREATE VIEW IF NOT EXISTS provenance AS
     SELECT shown.paper_id, shown.field, shown.source, shown.identifier, raw.fetched_at
@@ -143,7 +167,7 @@ SCHEMA = (
         source TEXT NOT NULL,
         pmid INTEGER,                 -- of a record of PubMed
         doi TEXT,
-        what TEXT NOT NULL            -- stored, updated, merged, unchanged or absent
+        what TEXT NOT NULL            -- stored, updated, merged, unchanged, absent or deleted
     )
     """,
     """
@@ -196,10 +220,10 @@ SCHEMA = (
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables that are not there yet; a second call changes nothing.
 
-    Raises UsageError for tables of a development version before 0.1, which had PubMed alone.
+    Raises UsageError for tables of a development version before 0.1.
     """
     known = [row[1] for row in connection.execute("PRAGMA table_info(raw)")]
-    if known and "digest" not in known:
+    if known and "deleted_at" not in known:
         raise UsageError(
             "the tables are those of a development version of leftoff: move the database away and sync anew; "
             "a progress log of it (--from-log) says which papers it had"

@@ -280,9 +280,9 @@ def dead_among(run: Run, dois: Iterable[str]) -> list[str]:
 
 
 def _known(connection: sqlite3.Connection, dois: Sequence[str]) -> dict[str, bytes]:
-    """Return what is stored of these works: the digest of each, empty if it was absent when it was asked for last."""
+    """Return what is stored of these works: the digest of each, of one that was absent or deleted an empty one."""
     rows = connection.execute(
-        "SELECT identifier, CASE WHEN EXISTS"
+        "SELECT identifier, CASE WHEN deleted_at IS NOT NULL OR EXISTS"
         " (SELECT 1 FROM absent WHERE absent.source = raw.source AND absent.identifier = raw.identifier)"
         " THEN x'' ELSE digest END FROM raw"
         " WHERE source = 'crossref' AND identifier IN (SELECT value FROM json_each(?))",

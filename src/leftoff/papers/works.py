@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from leftoff.papers import doi as dois
-from leftoff.papers.dates import Published
+from leftoff.papers.dates import Published, from_parts
+from leftoff.papers.links import links_of_work
 from leftoff.papers.markup import in_a_line, in_paragraphs
 from leftoff.papers.record import Author, Record
 from leftoff.papers.reply import Inconsistent
@@ -103,6 +103,7 @@ def record(of: Work) -> Record:
         issn=_joined(fields.get("ISSN")),
         isbn=_joined(fields.get("ISBN")),
         raw=of.raw,
+        links=links_of_work(fields),
     )
 
 
@@ -120,19 +121,8 @@ def _title(fields: Mapping[str, Any]) -> str | None:
 
 def _published(fields: Mapping[str, Any]) -> Published:
     """Return the earliest date of publication that the work tells, as exact as it is; ``[[null]]`` is none."""
-    for name in DATES:
-        parts = _mapping(fields.get(name)).get("date-parts")
-        first = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], list) else []
-        numbers = [int(part) for part in first if isinstance(part, int) or (isinstance(part, str) and part.isdecimal())]
-        if not numbers or not 1000 <= numbers[0] <= 9999:
-            continue
-        year, month, day = (*numbers, 0, 0)[:3]
-        if not 1 <= month <= 12:
-            return Published(year, f"{year:04}")
-        if not 1 <= day <= monthrange(year, month)[1]:
-            return Published(year, f"{year:04}-{month:02}")
-        return Published(year, f"{year:04}-{month:02}-{day:02}")
-    return Published(None, None)
+    dates = (from_parts(fields.get(name)) for name in DATES)
+    return next((date for date in dates if date.year is not None), Published(None, None))
 
 
 def _authors(fields: Mapping[str, Any]) -> Iterator[Author]:
