@@ -16,6 +16,7 @@ def run(plan):
         entrez.SPACING_WITH_KEY = crossref.SPACING = crossref.SPACING_POLITE = 0.0001
         service.retry.delay = lambda failures: 0.001 * failures
         service.ATTEMPTS = 30
+        crossref.LINGER = 0.0
     ledger = Ledger(plan.pop("ledger"))
     _write_down_starts(ledger)
     ledger.note("began", "")

@@ -111,6 +111,35 @@ def test_a_place_falls_with_the_process_that_is_killed() -> None:
             pass
 
 
+def test_the_place_of_a_killed_process_is_not_taken_at_once() -> None:
+    """S4: what it had begun may still go on at the service. Behind one that ended by itself nobody waits."""
+    for ends in ("killed", "by itself"):
+        waits: list[float] = []
+        with another_process() as process:
+            if ends == "killed":
+                process.kill()
+            process.communicate()
+            with Slots("a", linger=7.0).hold(1, waits.append) as waited:
+                pass
+            assert (waits, waited) == (([7.0], 7.0) if ends == "killed" else ([], 0.0))
+            with Slots("a", linger=7.0).hold(1, refuse):
+                pass
+
+
+def test_who_gives_up_while_it_waits_leaves_the_wait_to_the_next() -> None:
+    """S4: the place is let go of, and still that of a process that was killed."""
+    with another_process() as process:
+        process.kill()
+        process.communicate()
+    for _ in range(2):
+        with pytest.raises(Refused), Slots("a", linger=7.0).hold(1, refuse):
+            pass
+    waits: list[float] = []
+    with Slots("a", linger=7.0).hold(1, waits.append):
+        pass
+    assert waits == [7.0]
+
+
 def test_a_fork_keeps_no_place_of_its_parents() -> None:
     """S3: a child that is forked while a place is held, and lives on, holds nobody up."""
     reader, writer = os.pipe()

@@ -35,7 +35,7 @@ SPACING = 0.25  # seconds between sends where the service does not say: five a s
 SPACING_POLITE = 0.125  # ten a second to who gives an e-mail address
 MARGIN = 1.25  # of what a limit would allow: requests that left evenly need not arrive so
 FASTEST, SLOWEST = 0.01, 60.0  # seconds between sends, whatever an answer says
-MOST_ROWS = 1_000
+LINGER = 5.0  # seconds: a request of a process that was killed may count at the service for as long
 LOOKED_UP = 20  # DOIs in one request
 LONGEST = 1_500  # characters of DOIs in one request: longer URLs get 414 from some proxies
 NO_SUCH_WORK = b"Resource not found."
@@ -90,7 +90,7 @@ class Crossref(Service):
             tell=tell,
             transport=transport,
         )
-        self._slots = Slots(self.place)
+        self._slots = Slots(self.place, linger=LINGER)
         self._at_once = 1
         self._who = {"mailto": email} if email else {}
 

@@ -5,6 +5,9 @@ Invariants (the tests cite them):
 S1. No more than the limit hold a place of one name at the same time, threads and processes together.
 S2. A place is a kernel lock: it falls with the process that holds it, at whatever instant that is killed.
 S3. A process that is forked meanwhile keeps no place of its parent's.
+S4. Whoever takes the place of a process that was killed in it waits first: what that one had begun may still go on.
+
+The file of a place holds one byte: whether somebody is in it.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ else:
 
 
 POLL = 0.02  # seconds between two looks for a free place
+FREE, TAKEN = b"0", b"1"
 _held: set[int] = set()
 
 
@@ -58,12 +62,13 @@ if hasattr(os, "register_at_fork"):
 class Slots:
     """Let at most so many hold a place under one name.
 
-    name: whatever shares the places, such as a service's host and port; directory: where they are (default: see
-    `leftoff.work.rate.home`).
+    name: whatever shares the places, such as a service's host and port; linger: seconds for which a place is kept free
+    behind a process that was killed in it (S4); directory: where they are (default: see `leftoff.work.rate.home`).
     """
 
-    def __init__(self, name: str, *, directory: Path | None = None) -> None:
+    def __init__(self, name: str, *, linger: float = 0.0, directory: Path | None = None) -> None:
         self.name = name
+        self._linger = linger
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         self._path = (home() if directory is None else directory) / digest
 
@@ -83,9 +88,17 @@ class Slots:
             sleep(POLL)
             waited += POLL
         try:
-            yield waited
+            if self._linger and os.pread(fd, 1, 0) == TAKEN:
+                sleep(self._linger)
+                waited += self._linger
+            os.pwrite(fd, TAKEN, 0)
+            try:
+                yield waited
+            finally:
+                if fd in _held:  # else this is a child that was forked in the block, and let go of it
+                    os.pwrite(fd, FREE, 0)
         finally:
-            if fd in _held:  # else this is a child that was forked in the block, and let go of it
+            if fd in _held:
                 _held.discard(fd)
                 os.close(fd)
 
