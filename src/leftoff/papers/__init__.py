@@ -9,8 +9,9 @@ except ImportError as error:
     raise MissingExtra(f'papers need {error.name}, which is not installed: pip install "leftoff[papers]"') from error
 
 from leftoff.papers.asked import Source
+from leftoff.papers.export import ExportFormat, ExportReport, export
 from leftoff.papers.listing import Listed, listed
 from leftoff.papers.report import SyncReport
 from leftoff.papers.sync import sync
 
-__all__ = ["Listed", "Source", "SyncReport", "listed", "sync"]
+__all__ = ["ExportFormat", "ExportReport", "Listed", "Source", "SyncReport", "export", "listed", "sync"]
