@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import sqlite3
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
@@ -139,6 +141,19 @@ def test_a_wrong_call_changes_nothing(
         export(db, target, **options)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix == ".db"} == before
     assert not any(path.suffix not in (".db", ".db-wal", ".db-shm") for path in tmp_path.iterdir())
+
+
+def test_a_pipe_is_written_to_and_stays_one(db: Path, tmp_path: Path) -> None:
+    """What is no regular file is not replaced by one."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe.csv").read_bytes()))
+    reader.start()
+    assert export(db, tmp_path / "pipe.csv") == ExportReport(3, "csv")
+    reader.join(timeout=60)
+    export(db, tmp_path / "file.csv")
+    assert got == [(tmp_path / "file.csv").read_bytes()]
+    assert (tmp_path / "pipe.csv").is_fifo()
 
 
 def test_what_holds_no_papers_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -155,12 +154,16 @@ def _file(target: str | PathLike[str] | IO[bytes], db: Path) -> Iterator[IO[byte
         raise UsageError(f"{path} is a directory; name a file")
     if path.exists() and (path.samefile(db) or _is_database(path)):
         raise UsageError(f"{path} is a database, and would be replaced by an export; name another file")
+    if path.exists() and not path.is_file():  # a device or a pipe is written to: a new name would take its place
+        with path.open("wb") as file:
+            yield file
+        return
     with replacing(path, "wb") as file:
         yield file
 
 
 def _is_database(path: Path) -> bool:
-    if not os.path.isfile(path):  # noqa: PTH113  # a device such as /dev/stdout is not read
+    if not path.is_file():
         return False
     with path.open("rb") as file:
         return file.read(16) == b"SQLite format 3\0"

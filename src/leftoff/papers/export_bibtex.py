@@ -150,7 +150,7 @@ def _protected(title: str, encode: Encode) -> str:
     A style writes titles in lower case but for their first letter. A word with a capital behind its beginning keeps
     it; one with a capital at its beginning too, unless all capitals are the habit of the title.
     """
-    words = WORD.findall(title)
+    words, first = WORD.findall(title), WORD.search(title)
     long = [word for word in words[1:] if len(word) > 3 and word[0].isalpha() and word[1:] == word[1:].lower()]
     in_capitals = len(words) > 1 and title == title.upper()
     in_title_case = len(long) > 2 and 3 * sum(word[0].isupper() for word in long) > 2 * len(long)
@@ -158,7 +158,7 @@ def _protected(title: str, encode: Encode) -> str:
     def protect(match: re.Match[str]) -> str:
         word = match.group()
         inner = any(character.isupper() for character in word[1:])
-        is_first = not WORD.search(title[: match.start()])
+        is_first = first is not None and match.start() == first.start()
         # A style leaves the first character alone: that is the word's, or a bracket in front of it.
         initial = word[0].isupper() and (match.start() > 0 if is_first else not in_title_case)
         own = inner or initial
