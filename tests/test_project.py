@@ -24,6 +24,7 @@ THIRD_PARTY = {
     "journal/postgres": {"psycopg"},
     "work/progress.py": {"tqdm"},
     "papers/": {"httpx", "lxml"},
+    "papers/export_bibtex.py": {"pylatexenc"},
     "export/parquet.py": {"pyarrow"},
     "cli/": {"click"},
     "testing/": {"click", "httpx", "hypothesis", "lxml", "pytest"},

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
-import io
-import sys
-from typing import IO, Any
-
 import click
 
 from leftoff.cli.arguments import check_run, journal_argument, json_option, run_option
+from leftoff.cli.stdout import stdout_bytes
 from leftoff.cli.text import echo_json, plural, printable
 from leftoff.work.journal import open as open_journal
 
@@ -45,7 +41,7 @@ def export(
         raise click.UsageError("Without a FILE the rows themselves are printed, as JSON or as CSV.")
     with open_journal(place, create=False) as journal:
         names = check_run(journal, run)
-        target = _stdout() if output is None else output
+        target = stdout_bytes() if output is None else output
         written = export_rows(
             journal, target, runs=names, fate=fate, format=wanted, flatten=flatten, progress=output is not None
         )
@@ -56,23 +52,3 @@ def export(
     else:
         of_runs = plural(len(written.runs), "run")
         click.echo(f"{printable(output)}: {plural(written.rows, 'row')} of {of_runs}, {written.format}")
-
-
-def _stdout() -> IO[bytes]:
-    return _ForEyes() if sys.stdout.isatty() else sys.stdout.buffer  # type: ignore[return-value]  # all that is used
-
-
-class _ForEyes(io.RawIOBase):
-    """Print text to a terminal, which no key may drive: what is not printable is escaped."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        text = self._decode(bytes(data))
-        sys.stdout.write("\n".join(printable(line) for line in text.replace("\r\n", "\n").split("\n")))
-        return len(data)

@@ -11,6 +11,7 @@ import click
 
 from leftoff.cli.arguments import json_option
 from leftoff.cli.exits import Exit
+from leftoff.cli.papers_export import export_papers
 from leftoff.cli.text import as_json as to_json
 from leftoff.cli.text import echo_json, plural, printable, shortened
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 def papers() -> None:
     """Bring papers from PubMed and Crossref into a local database.
 
-    Both commands need an extra: pip install "leftoff[papers]".
+    All commands need an extra: pip install "leftoff[papers]".
     """
+
+
+papers.add_command(export_papers)
 
 
 @papers.command()

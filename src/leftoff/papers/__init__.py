@@ -9,18 +9,22 @@ except ImportError as error:
     raise MissingExtra(f'papers need {error.name}, which is not installed: pip install "leftoff[papers]"') from error
 
 from leftoff.papers.asked import Source
+from leftoff.papers.export import ExportFormat, ExportReport, export
 from leftoff.papers.linked import Linked, SaidBy, Standing, links_of, status_of
 from leftoff.papers.listing import Listed, listed
 from leftoff.papers.report import SyncReport
 from leftoff.papers.sync import sync
 
 __all__ = [
+    "ExportFormat",
+    "ExportReport",
     "Linked",
     "Listed",
     "SaidBy",
     "Source",
     "Standing",
     "SyncReport",
+    "export",
     "links_of",
     "listed",
     "status_of",

@@ -1,0 +1,82 @@
+"""Papers as CSV and as JSON Lines: the data exactly as it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import IO, Any
+
+from leftoff.papers.citing import citation_key
+from leftoff.papers.exported import COLUMNS, Exported
+from leftoff.papers.record import Author, Heading
+
+HEADER = (
+    *("key", "citation_key", "doi", "pmid", "pmcid", "title", "authors", "journal", "year", "date", "type", "language"),
+    *("volume", "issue", "pages", "publisher", "issn", "isbn", "mesh", "abstract", "source", "fetched_at"),
+)
+
+
+def write_jsonl(file: IO[bytes], papers: Iterable[Exported]) -> None:
+    """Write an object a line, in ASCII, so that nothing in it is taken for the end of a line."""
+    for paper in papers:
+        file.write(f"{json.dumps(whole(paper), separators=(',', ':'))}\n".encode())
+
+
+def whole(paper: Exported) -> dict[str, Any]:
+    """Return all there is of a paper."""
+    return {
+        **{name: getattr(paper, name) for name in COLUMNS},
+        "citation_key": citation_key(paper),
+        "pmids": paper.named("pmid"),
+        "pmcids": paper.named("pmcid"),
+        "authors": [{"name": each.name, **asdict(each)} for each in paper.authors],
+        "mesh": [asdict(each) for each in paper.mesh],
+        "provenance": {
+            field: {"source": source, "identifier": identifier, "fetched_at": at}
+            for field, source, identifier, at in paper.provenance
+        },
+        "conflicts": [
+            dict(zip(("field", "source", "identifier", "value"), each, strict=True)) for each in paper.conflicts
+        ],
+    }
+
+
+def write_csv(file: IO[bytes], papers: Iterable[Exported]) -> None:
+    """Write a line of names and a row a paper (RFC 4180). What is not there is an empty cell."""
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    try:
+        # "\\r\\n" as the end of a row: only then are both characters quoted within a cell by every Python.
+        writer = csv.writer(text, lineterminator="\r\n")
+        writer.writerow(HEADER)
+        for paper in papers:
+            writer.writerow([_cell(paper, name) for name in HEADER])
+        text.flush()
+    finally:
+        text.detach()  # else it would close the file, before it is synced
+
+
+def _cell(paper: Exported, name: str) -> Any:
+    if name == "citation_key":
+        return citation_key(paper)
+    if name == "pmid":
+        return "; ".join(reversed(paper.named("pmid")))  # the one that is shown first
+    if name == "authors":
+        return "; ".join(map(_author, paper.authors))
+    if name == "mesh":
+        return "; ".join(map(_heading, paper.mesh))
+    return getattr(paper, name)
+
+
+def _author(author: Author) -> str:
+    if author.collective or not author.last:
+        return author.name
+    return ", ".join(part for part in (author.last, author.fore or author.initials, author.suffix) if part)
+
+
+def _heading(heading: Heading) -> str:
+    """Return a heading as PubMed shows it: ``Asthma/drug therapy*``, with a star for what the paper is about."""
+    name = heading.descriptor + (f"/{heading.qualifier}" if heading.qualifier else "")
+    return f"{name}*" if heading.major else name
