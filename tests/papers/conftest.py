@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,12 +14,30 @@ from pathlib import Path
 
 import pytest
 
-from leftoff.papers import pubmed, tables
+from leftoff.papers import pubmed, tables, works
 from leftoff.papers.record import Record
+from leftoff.papers.store import store_record
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = CHECKOUT.parent / "shared" / "papers-data" / "pubmed"
 SHIPPED = CHECKOUT / "examples" / "papers" / "records"
+
+
+WORKS = CHECKOUT.parent / "shared" / "papers-data" / "crossref"
+SHIPPED_WORKS = CHECKOUT / "examples" / "papers" / "works"
+
+
+def real_works() -> Iterator[Record]:
+    """Iterate real works of Crossref, where they are at hand in all their versions, the oldest first.
+
+    Works that were derived from records of PubMed, which share their DOIs, are among them.
+    """
+    for path in sorted((WORKS if WORKS.is_dir() else SHIPPED_WORKS).glob("*.jsonl.gz"), reverse=True):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                fields = json.loads(line)
+                fields.pop("_derived_from_pmid", None)
+                yield works.record(works.work(fields))
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,25 @@ def papers() -> Iterator[sqlite3.Connection]:
     tables.create(connection)
     yield connection
     connection.close()
+
+
+@pytest.fixture(scope="session")
+def _stored(every_record: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with every real record of PubMed."""
+    path = tmp_path_factory.mktemp("stored") / "papers.db"
+    connection = sqlite3.connect(path)
+    tables.create(connection)
+    for record in every_record:
+        store_record(connection, record, "2026-01-02T03:04:05Z")
+    connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def papers_file(_stored: Path, tmp_path: Path) -> Path:
+    """A database file of the test's own with every real record of PubMed."""
+    return Path(shutil.copy(_stored, tmp_path / "papers.db"))
 
 
 @pytest.fixture

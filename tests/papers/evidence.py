@@ -17,6 +17,7 @@ TABLES = {
     " affiliation, orcid",
     "mesh": "(SELECT key FROM paper WHERE id = paper_id), position, descriptor, descriptor_ui, qualifier, qualifier_ui,"
     " major",
+    "words": "(SELECT key FROM paper WHERE id = words.rowid), title, abstract, author, mesh",
     "raw": "source, identifier, version, (SELECT key FROM paper WHERE id = paper_id), content",
 }
 

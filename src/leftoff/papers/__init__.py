@@ -10,7 +10,10 @@ except ImportError as error:
 
 from leftoff.papers.asked import Source
 from leftoff.papers.listing import Listed, listed
+from leftoff.papers.paper import Paper
 from leftoff.papers.report import SyncReport
+from leftoff.papers.search import Findings, Found, search
+from leftoff.papers.show import show
 from leftoff.papers.sync import sync
 
-__all__ = ["Listed", "Source", "SyncReport", "listed", "sync"]
+__all__ = ["Findings", "Found", "Listed", "Paper", "Source", "SyncReport", "listed", "search", "show", "sync"]

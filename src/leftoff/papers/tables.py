@@ -3,7 +3,7 @@
 `raw` holds what a service said, a row for each of its records, and `revision` what it said before; `paper` and the
 tables that refer to it say the same for people, and are derived from `raw`. A paper's identity is `key`: the hash of
 its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was asked and what is still to be fetched.
-Times are UTC, `now`.
+`words`, the index, is made in `index`. Times are UTC, `now`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sqlite3
 from datetime import datetime, timezone
 
 from leftoff.errors import UsageError
+from leftoff.papers import index
 
 SCHEMA = (
     """
@@ -195,7 +196,8 @@ SCHEMA = (
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables that are not there yet; a second call changes nothing.
 
-    Raises UsageError for tables of a development version before 0.1, which had PubMed alone.
+    Raises UsageError for tables of a development version before 0.1, which had PubMed alone, and where SQLite has no
+    FTS5.
     """
     known = [row[1] for row in connection.execute("PRAGMA table_info(raw)")]
     if known and "digest" not in known:
@@ -205,6 +207,7 @@ def create(connection: sqlite3.Connection) -> None:
         )
     for statement in SCHEMA:
         connection.execute(statement)
+    index.create(connection)
 
 
 def now() -> str:

@@ -12,7 +12,7 @@ import pytest
 from leftoff.errors import ServiceRefused
 from leftoff.papers import tables
 from leftoff.papers.pmids import list_log, list_pmids
-from leftoff.papers.search import OVERLAP, Search, complete, open_search, shortfall_of
+from leftoff.papers.searches import OVERLAP, Search, complete, open_search, shortfall_of
 from leftoff.papers.store import store_record
 from leftoff.papers.windows import REACHED, Hits, Window
 from leftoff.work.journal import open as open_journal
