@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,17 +28,21 @@ WORKS = CHECKOUT.parent / "shared" / "papers-data" / "crossref"
 SHIPPED_WORKS = CHECKOUT / "examples" / "papers" / "works"
 
 
-def real_works() -> Iterator[Record]:
-    """Iterate real works of Crossref, where they are at hand in all their versions, the oldest first.
+def real_works() -> list[dict[str, Any]]:
+    """Return real works of Crossref, where they are at hand in all their versions, the oldest first.
 
-    Works that were derived from records of PubMed, which share their DOIs, are among them.
+    Works that were derived from records of PubMed, and so share their DOIs, are among them.
     """
-    for path in sorted((WORKS if WORKS.is_dir() else SHIPPED_WORKS).glob("*.jsonl.gz"), reverse=True):
+    found = []
+    for path in sorted((WORKS if WORKS.is_dir() else SHIPPED_WORKS).glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                fields = json.loads(line)
-                fields.pop("_derived_from_pmid", None)
-                yield works.record(works.work(fields))
+            found += [json.loads(line) for line in lines]
+    return found
+
+
+def record_of(work: dict[str, Any]) -> Record:
+    """Return the record of a work."""
+    return works.record(works.work({name: value for name, value in work.items() if name != "_derived_from_pmid"}))
 
 
 @dataclass(frozen=True)

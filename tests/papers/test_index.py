@@ -16,7 +16,7 @@ from leftoff.papers import doi as dois
 from leftoff.papers import index, sync, tables
 from leftoff.papers.record import Record
 from leftoff.papers.store import store_record
-from tests.papers.conftest import real_works
+from tests.papers.conftest import real_works, record_of
 from tests.papers.test_pubmed import made
 from tests.papers.test_store import DAY, paper
 
@@ -46,8 +46,8 @@ def keys(connection: sqlite3.Connection, match: str) -> list[str]:
 
 def every_change(every_record: list[Record], rng: random.Random) -> list[Record]:
     """Return real records and works in all their versions, and made ones that gain, share, change and lose DOIs."""
-    real = [*rng.sample(every_record, 60), *rng.sample(list(real_works()), 60)]
-    doi_of = [None, *(f"10.1000/{n}" for n in range(7)), *(html.escape(each.doi) for each in real if each.doi)]
+    real = [*rng.sample(every_record, 60), *map(record_of, rng.sample(real_works(), 60))]
+    doi_of = [*[None] * 40, *(f"10.1000/{n}" for n in range(7)), *(html.escape(each.doi) for each in real if each.doi)]
     changes = [
         paper(90_000_000 + rng.randrange(40), rng.choice(doi_of), rng.choice(["one", "two three", "Ångström"]))
         for _ in range(160)
@@ -64,7 +64,10 @@ def test_the_index_is_what_a_rebuilt_one_is(papers: sqlite3.Connection, every_re
     rng = random.Random(seed)
     happened = {store_record(papers, record, DAY) for record in every_change(every_record, rng)}
     assert {"stored", "updated", "merged"} <= happened
-    assert papers.execute("SELECT count(*) FROM merge WHERE old_key NOT IN (SELECT key FROM paper)").fetchone()[0] > 0
+    gone = papers.execute("SELECT count(*) FROM merge WHERE old_key NOT IN (SELECT key FROM paper)").fetchone()[0]
+    reasons = {reason for (reason,) in papers.execute("SELECT reason FROM merge")}
+    assert gone > 0
+    assert reasons == {"same-doi", "gained-doi", "changed-doi"}
     again = anew(papers)
     said = held(papers)
     assert said == held(again)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from leftoff.cli.arguments import json_option
-from leftoff.cli.text import echo_json, plural, printable
+from leftoff.cli.text import echo_json, printable
 
 if TYPE_CHECKING:
     from leftoff.papers import Paper
@@ -118,7 +118,7 @@ def _origins(paper: Paper) -> Iterator[tuple[str, str]]:
         shown = f": {', '.join(fields)}" if fields else ": nothing that another record does not say"
         yield "From", f"{_name(record)} of {record['fetched_at'][:10]}{shown}"
     for conflict in paper["conflicts"]:
-        yield "Conflict", f"{conflict['field']}: {conflict['value']!r} says {_name(conflict)}"
+        yield "Conflict", f"{conflict['field']}: {_name(conflict)} says {conflict['value']}"
 
 
 def _history(paper: Paper) -> Iterator[tuple[str, str]]:
@@ -126,7 +126,7 @@ def _history(paper: Paper) -> Iterator[tuple[str, str]]:
         name = (record["source"], record["identifier"])
         mine = [each for each in paper["revisions"] if (each["source"], each["identifier"]) == name]
         if mine:
-            yield "Revised", f"{_name(record)}: {plural(len(mine), 'revision')}"
+            yield "Revised", f"{_name(record)}, {'once' if len(mine) == 1 else f'{len(mine):,} times'}"
         for each in mine:
             changed = ", ".join(each["changed"]) or "nothing that is shown"
             yield "", f"{each['replaced_at'][:10]}: {changed}"

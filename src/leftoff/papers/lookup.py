@@ -111,5 +111,5 @@ def _alike(connection: sqlite3.Connection, doi: str) -> str:
         "SELECT value FROM identifier WHERE kind = 'doi' AND value BETWEEN ? AND ? LIMIT ?",
         (f"{registrant}/", f"{registrant}0", NEAR),  # "0" is what follows "/"
     )
-    alike = get_close_matches(doi, [value for (value,) in found], n=3, cutoff=0.85)
+    alike = get_close_matches(doi, [value for (value,) in found], n=3, cutoff=0.9)
     return f"did you mean {' or '.join(alike)}?" if alike else ""

@@ -126,7 +126,7 @@ def _found(connection: sqlite3.Connection, said: Expression, paper: int, score: 
         journal=journal,
         authors=json.loads(authors),
         snippet=_snippet(connection, said.found, paper) or _beginning(abstract),
-        score=None if score is None else round(score, 4),
+        score=None if score is None else float(f"{score:.6g}"),
     )
 
 
