@@ -39,6 +39,7 @@ leftoff adopt progress.jsonl --from jobs.log --command 'gzip {}'    # take over 
 leftoff prove -- python my_script.py       # does my own program resume? it is killed 40 times
 leftoff each -a urls.txt -- curl -fsSO {}  # a command for each line of a list, resumable
 leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed finds, into a database
+leftoff papers search 'asthma adheren*' --db papers.db          # papers of that database by their words
 ```
 
 - `status`, `log`, `plan`, `dead`, `export` and `verify` never lock and never change a byte: use them while the work
@@ -48,8 +49,8 @@ leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed fi
 - A journal, a run or a key that is not there is an error; none is ever created, except by `each`, `adopt` and
   `papers sync`.
 - `--json` prints one object for `status`, `plan`, `retry`, `forget`, `verify`, `repair`, `compact`, `copy`, `adopt`,
-  `export -o`, `prove` and `papers sync`, and JSON Lines for `log`, `dead`, `export`, `each`, `status --watch`
-  and `papers list`. Times are UTC.
+  `export -o`, `prove`, `papers sync` and `papers show`, and JSON Lines for `log`, `dead`, `export`, `each`,
+  `status --watch`, `papers list` and `papers search`. Times are UTC.
 - For people, control characters in keys and errors are shown escaped (`\\x1b`), so that no key can drive a terminal;
   `--json` has them exact.
 - What went wrong is one line on stderr, `leftoff: …`.

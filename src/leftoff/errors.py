@@ -31,6 +31,7 @@ LeftoffError
 │   └── DurabilityUnavailable       the platform cannot give what was asked
 ├── IncompleteRun                  a completed loop left items unaccounted for
 ├── CodeChanged                    results were made by another version of the function, and on_change is "refuse"
+├── NoSuchPaper (LookupError)      a name that no paper of a database has
 └── ServiceError                   a remote service
     └── ServiceRefused              it keeps refusing; everything so far is kept
 
@@ -162,6 +163,10 @@ class IncompleteRun(LeftoffError):
 
 class CodeChanged(LeftoffError):
     """Refuse to mix results of two versions of a function, as ``on_change="refuse"`` asks."""
+
+
+class NoSuchPaper(LeftoffError, LookupError):
+    """Say that no paper of a database has this name."""
 
 
 class ServiceError(LeftoffError):

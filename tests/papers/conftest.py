@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from leftoff.papers import pubmed, tables
+from leftoff.papers import pubmed, tables, works
 from leftoff.papers.record import Record
+from leftoff.papers.store import store_record
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = CHECKOUT.parent / "shared" / "papers-data" / "pubmed"
 SHIPPED = CHECKOUT / "examples" / "papers" / "records"
+
+
+WORKS = CHECKOUT.parent / "shared" / "papers-data" / "crossref"
+SHIPPED_WORKS = CHECKOUT / "examples" / "papers" / "works"
+
+
+def real_works() -> list[dict[str, Any]]:
+    """Return real works of Crossref, where they are at hand in all their versions, the oldest first.
+
+    Works that were derived from records of PubMed, and so share their DOIs, are among them.
+    """
+    found = []
+    for path in sorted((WORKS if WORKS.is_dir() else SHIPPED_WORKS).glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            found += [json.loads(line) for line in lines]
+    return found
+
+
+def record_of(work: dict[str, Any]) -> Record:
+    """Return the record of a work."""
+    return works.record(works.work({name: value for name, value in work.items() if name != "_derived_from_pmid"}))
 
 
 @dataclass(frozen=True)
@@ -60,6 +85,25 @@ def papers() -> Iterator[sqlite3.Connection]:
     tables.create(connection)
     yield connection
     connection.close()
+
+
+@pytest.fixture(scope="session")
+def _stored(every_record: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with every real record of PubMed."""
+    path = tmp_path_factory.mktemp("stored") / "papers.db"
+    connection = sqlite3.connect(path)
+    tables.create(connection)
+    for record in every_record:
+        store_record(connection, record, "2026-01-02T03:04:05Z")
+    connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def papers_file(_stored: Path, tmp_path: Path) -> Path:
+    """A database file of the test's own with every real record of PubMed."""
+    return Path(shutil.copy(_stored, tmp_path / "papers.db"))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ TABLES = {
     " major",
     "link": "(SELECT key FROM paper WHERE id = paper_id), source, identifier, position, kind, inverse, doi, pmid,"
     " other, text, date, asserted_by",
+    "words": "(SELECT key FROM paper WHERE id = words.rowid), title, abstract, author, mesh",
     "raw": "source, identifier, version, (SELECT key FROM paper WHERE id = paper_id), content",
 }
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from leftoff.errors import JournalMissing, NotAJournal, UsageError
+from leftoff.errors import JournalMissing, NoSuchPaper, NotAJournal, UsageError
 from leftoff.papers import links_of, pubmed, status_of, tables, works
 from leftoff.papers.linked import links_in, status_in
 from leftoff.papers.links import INVERSE, REF_TYPES, RELATIONS, STATUSES, STRENGTH, UPDATES
@@ -493,9 +493,9 @@ def test_wrong_names_and_places_are_said(tmp_path: Path) -> None:
     connection.close()
     (tmp_path / "other.db").write_text("hello " * 100)
     for function in (links_of, status_of):
-        with pytest.raises(UsageError, match="neither a DOI nor a PMID"):
+        with pytest.raises(UsageError, match="no DOI, PMID, PMCID or key"):
             function(tmp_path / "papers.db", "Smith 2020")
-        with pytest.raises(UsageError, match="no paper of the database has the PMID 7"):
+        with pytest.raises(NoSuchPaper, match="no paper here has the PMID 7"):
             function(tmp_path / "papers.db", "7")
         with pytest.raises(JournalMissing, match="papers sync makes one"):
             function(tmp_path / "none.db", "7")

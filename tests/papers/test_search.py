@@ -1,174 +1,225 @@
-"""What a search lists: windows, revisions, shortfalls. The service is a double that counts and lists."""
+"""Papers found by their words and narrowed down."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, timedelta
+import json
+import random
+import re
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leftoff.errors import ServiceRefused
-from leftoff.papers import tables
-from leftoff.papers.pmids import list_log, list_pmids
-from leftoff.papers.search import OVERLAP, Search, complete, open_search, shortfall_of
+from leftoff.errors import JournalMissing, NotAJournal, UsageError
+from leftoff.papers import doi as dois
+from leftoff.papers import search, tables, works
+from leftoff.papers.record import Record
 from leftoff.papers.store import store_record
-from leftoff.papers.windows import REACHED, Hits, Window
-from leftoff.work.journal import open as open_journal
-from leftoff.work.run import Run
-from tests.papers.test_store import paper
+from tests.papers.test_pubmed import made
+from tests.papers.test_store import DAY
+
+Store = Callable[..., str]
 
 
-class Service:
-    """Answer searches from pairs of days by PMID (a double): when a record was added, and when it was revised."""
+def authors(*names: tuple[str, str]) -> str:
+    return "<AuthorList>{}</AuthorList>".format(
+        "".join(f"<Author><LastName>{last}</LastName><ForeName>{fore}</ForeName></Author>" for last, fore in names)
+    )
 
-    def __init__(self, days: dict[int, tuple[date, date]], *, uncounted: int = 0, refuse_after: int = 10**9) -> None:
-        self.days = days
-        self.uncounted = uncounted
-        self.refuse_after = refuse_after
-        self.asked: list[Window] = []
 
-    def search(self, query: str, window: Window) -> Hits:
-        if len(self.asked) >= self.refuse_after:
-            raise ServiceRefused("no more")
-        self.asked.append(window)
-        found = [
-            str(pmid)
-            for pmid, (added, revised) in self.days.items()
-            if window.first <= (added if window.kind == "edat" else revised) <= window.last
-            and window.low <= pmid <= window.high
-        ]
-        extra = self.uncounted if window.whole else 0
-        return Hits(len(found) + extra, tuple(found) if len(found) + extra <= REACHED else ())
+def abstract(text: str) -> str:
+    return f"<Abstract><AbstractText>{text}</AbstractText></Abstract>"
 
-    def count(self, query: str, window: Window) -> int:
-        return self.search(query, window).count
+
+def work(doi: str, **fields: Any) -> Record:
+    return works.record(works.work({"DOI": doi, **fields}))
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """A run whose database has the tables of papers."""
-    with open_journal(tmp_path / "papers.db") as journal:
-        run = journal.run("pubmed")
-        tables.create(run.connection)
-        yield run
+def store(tmp_path: Path) -> Store:
+    """Store records in a database of the test's own, and return its name."""
+
+    def keep(*records: Record) -> str:
+        connection = sqlite3.connect(tmp_path / "papers.db")
+        tables.create(connection)
+        for record in records:
+            store_record(connection, record, DAY)
+        connection.commit()
+        connection.close()
+        return str(tmp_path / "papers.db")
+
+    return keep
 
 
-def listed(run: Run, search: Search) -> dict[int, int]:
-    """Return what a search listed: by PMID, whether it was revised."""
-    rows = run.connection.execute("SELECT pmid, revised FROM listed WHERE search_id = ?", (search.id,))
-    return dict(rows.fetchall())
+def pmids(db: object, query: str = "", **options: Any) -> list[str]:
+    return [pmid for paper in search(query, str(db), **options) for pmid in paper["pmids"]]
 
 
-def lists(run: Run, service: Any, **options: Any) -> Search:
-    """Open and list a search."""
-    search = open_search(run, "asthma", options.get("since"), options.get("most"))
-    list_pmids(run, service, search)
-    return search
+def test_every_real_paper_is_found_by_its_title(papers_file: Path, every_record: list[Record]) -> None:
+    """Typed as it stands, and as a phrase, a title finds its paper, among the first of those that have its words."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    for record in random.Random(seed).sample(every_record, 60):
+        title = (record.title or "").replace('"', " ")
+        assert record.pmid in pmids(papers_file, f'"{title}"', limit=None), title
+        title = re.sub(r"\b(AND|OR|NOT)\b", " ", title)
+        assert record.pmid in pmids(papers_file, f"title:({re.sub('[-()]', ' ', title)})", limit=3), title
 
 
-def test_the_next_search_begins_before_the_last_complete_day(run: Run) -> None:
-    """A complete search moves the beginning of the next one, with overlap; another query begins at all dates."""
-    first = lists(run, Service({}))
-    assert first.first_day is None
-    complete(run, first, missing=0)
-    second = open_search(run, "asthma", None, None)
-    assert second.first_day == first.opened - timedelta(days=1) - OVERLAP
-    assert open_search(run, "other", None, None).first_day is None
+def test_real_authors_and_headings_find_their_papers(papers_file: Path, every_record: list[Record]) -> None:
+    """Each way of naming an author of a real record, and each of its headings, finds it."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    for record in rng.sample([each for each in every_record if each.authors and each.mesh], 30):
+        author, heading = rng.choice(record.authors), rng.choice(record.mesh)
+        for name in {author.name, author.collective or f"{author.last} {author.initials or ''}"}:
+            assert record.pmid in pmids(papers_file, author=name, limit=None), name
+        name = f"{heading.descriptor}/{heading.qualifier}" if heading.qualifier else heading.descriptor
+        assert record.pmid in pmids(papers_file, mesh=name.upper(), limit=None)
 
 
-@pytest.mark.parametrize("options", [{"most": 5}, {"since": date(2024, 1, 1)}])
-def test_a_search_of_a_part_does_not_move_the_beginning(run: Run, options: dict[str, Any]) -> None:
-    """A limit, or a day without anything complete before it, leaves the next search at all dates."""
-    complete(run, lists(run, Service({}), **options), missing=0)
-    assert open_search(run, "asthma", None, None).first_day is None
-
-
-def test_a_search_that_misses_something_does_not_move_the_beginning(run: Run) -> None:
-    """What could not be accounted for is listed again."""
-    complete(run, lists(run, Service({})), missing=1)
-    assert open_search(run, "asthma", None, None).first_day is None
-
-
-def test_a_revision_is_listed_from_the_day_of_the_fetch_on(run: Run) -> None:
-    """A stored record is listed as revised if that was not before the day it was fetched; windows are split to know."""
-    old = date(2000, 1, 1)
-    complete(run, lists(run, Service(dict.fromkeys((1, 2, 3, 4), (old, old)))), missing=0)
-    search = open_search(run, "asthma", None, None)
-    assert search.first_day is not None
-    first, day = search.first_day, timedelta(days=1)
-    for pmid in (1, 2, 3):
-        store_record(run.connection, paper(pmid), f"{first + day}T10:00:00.000000Z")
-    store_record(run.connection, paper(4), f"{first + 2 * day}T10:00:00.000000Z")
-    service = Service(
-        {1: (old, first), 2: (old, first + day), 3: (old, first + 2 * day), 4: (old, first + day), 5: (old, first)}
+def test_a_word_counts_most_in_the_title(store: Store) -> None:
+    """Of papers that have a word the one that has it in the title comes first, the one with it in the abstract last."""
+    db = store(
+        made(pmid="1", title="About nothing", more=abstract("Asthma among many other things.")),
+        made(pmid="2", title="Asthma", more=abstract("Of many other things.")),
+        made(pmid="3", title="About nothing much"),
     )
-    list_pmids(run, service, search)
-    assert listed(run, search) == {2: 1, 3: 1, 5: 0}
-    assert len([window for window in service.asked if window.kind == "mdat"]) <= 5
+    found = search("asthma", db)
+    assert [paper["pmids"] for paper in found] == [["2"], ["1"]]
+    scores = [paper["score"] for paper in found]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[1] > 0
 
 
-def test_since_brings_no_older_papers(run: Run) -> None:
-    """With a day given, a revision of a record that is not stored and was added before is not listed."""
-    old, day = date(2000, 1, 1), date(2024, 1, 1)
-    search = lists(run, Service({1: (old, day), 2: (day, day)}), since=day)
-    assert listed(run, search) == {2: 0}
+def test_a_paper_that_was_found_says_what_it_is(store: Store) -> None:
+    """What is found has all of its names, authors, and the place in the abstract that has the words."""
+    more = authors(("Lovelace", "Ada B"), ("Babbage", "Charles")) + abstract("word " * 60 + "wheezing &lt;b&gt; end.")
+    record = made(pmid="7", title="T", more=more, ids='<ArticleId IdType="doi">10.1000/A</ArticleId>')
+    (paper,) = search(
+        "wheez*", store(record, made(pmid="9", title="T", ids='<ArticleId IdType="doi">10.1000/a</ArticleId>'))
+    )
+    assert paper == {
+        "key": dois.digest("10.1000/a"),
+        "doi": "10.1000/a",
+        "pmids": ["7", "9"],
+        "status": "",
+        "title": "T",
+        "year": 2001,
+        "journal": "Made",
+        "authors": ["Ada B Lovelace", "Charles Babbage"],
+        "snippet": paper["snippet"],
+        "score": paper["score"],
+    }
+    assert re.fullmatch(r"…(word )+\*\*wheezing\*\* <b> end\.", paper["snippet"] or "")
+    assert json.loads(json.dumps(paper)) == paper
 
 
-def test_a_listing_goes_on_where_it_stopped(run: Run) -> None:
-    """A listing that the service refused half-way asks for no window twice."""
-    days = {n: (date(1990, 1, 1) + timedelta(days=n % 9000),) * 2 for n in range(1, 30_001)}
-    service = Service(days, refuse_after=9)
-    with pytest.raises(ServiceRefused):
-        lists(run, service)
-    service.refuse_after = 10**9
-    search = lists(run, service)
-    assert set(listed(run, search)) == set(days)
-    assert len(service.asked) == len(set(service.asked))
-    assert shortfall_of(run, search) == 0
+def test_the_snippet_is_where_the_words_are(papers_file: Path) -> None:
+    """It is of the abstract, else of the headings; else, and without words, the abstract's beginning; always a line."""
+    for paper in search("cells", papers_file, limit=None):
+        assert paper["snippet"] is None or "\n" not in paper["snippet"]
+    (heading, *_) = search('mesh:"tissue distribution"', papers_file)
+    assert "**Tissue Distribution**" in (heading["snippet"] or "")
+    for paper in search("", papers_file, year="-1990", limit=30):
+        assert "**" not in (paper["snippet"] or "")
 
 
-def test_a_count_that_no_window_accounts_for_is_a_shortfall(run: Run) -> None:
-    """Records that the service counts as a whole and lists in no window of days are said to be missing."""
-    days = {n: (date(1990, 1, 1) + timedelta(days=n % 9000),) * 2 for n in range(1, 12_001)}
-    search = lists(run, Service(days, uncounted=7))
-    assert shortfall_of(run, search) == 7
+@pytest.mark.parametrize(
+    ("years", "expected"),
+    [("2001", ["2"]), (2001, ["2"]), ("2000-2001", ["2", "1"]), ("-2000", ["1"]), ("2001-", ["3", "2"]),
+     (" 2000 \u2013 2002 ", ["3", "2", "1"])],
+)  # fmt: skip
+def test_years_narrow_a_search(store: Store, years: int | str, expected: list[str]) -> None:
+    """A year, years from and to, each end open or not; without words the newest comes first."""
+    db = store(*(made(pmid=str(n), date=f"<Year>{1999 + n}</Year>") for n in (1, 2, 3)), work("10.1000/undated"))
+    assert pmids(db, year=years) == expected
+    assert pmids(db, "t", year=years) == expected
 
 
-def test_what_was_added_with_an_old_date_is_found(run: Run) -> None:
-    """PubMed dates what it adds late by its publication: when the total says that windows missed it, all is listed."""
-    old = (date(1995, 5, 5), date(1995, 5, 5))
-    service = Service({1: old})
-    first = lists(run, service)
-    store_record(run.connection, paper(1), tables.now())
-    complete(run, first, missing=0)
-    second = lists(run, service)
-    assert listed(run, second) == {}
-    complete(run, second, missing=0)
-    service.days[2] = old
-    assert listed(run, lists(run, service)) == {1: 0, 2: 0}
+def test_names_narrow_a_search(store: Store) -> None:
+    """Journals, types and services; of journals any, of authors and types all, and an author is one person."""
+    both = made(
+        pmid="1",
+        more=authors(("Smith", "Adam"), ("Brown", "John")),
+        ids='<ArticleId IdType="doi">10.1000/a</ArticleId>',
+    )
+    only = work("10.1000/b", type="journal-article", **{"container-title": ["The Lancet. Oncology"], "title": ["B"]})
+    db = store(both, work("10.1000/a", type="journal-article"), only)
+
+    def found(**options: Any) -> list[str | None]:
+        return sorted(str(paper["doi"])[-1] for paper in search("", db, **options))
+
+    assert found(author="Smith A") == ["a"]
+    assert found(author="Smith J") == []
+    assert found(author=["Smith", "J Brown"]) == ["a"]
+    assert found(author=["Smith", "Lovelace"]) == []
+    assert found(journal="lancet oncology") == ["b"]
+    assert found(journal=["lancet", "made"]) == ["a", "b"]
+    assert found(type="journal-article") == ["a", "b"]
+    assert found(type=["Journal Article", "Review"]) == found(type="journal") == []
+    assert (found(source="pubmed"), found(source="crossref")) == (["a"], ["a", "b"])
+    assert found(source="crossref", type="journal-article", journal="LANCET") == ["b"]
 
 
-def test_a_limit_ends_the_listing(run: Run) -> None:
-    """With a limit no more windows are listed than it takes."""
-    days = {n: (date(1990, 1, 1) + timedelta(days=n % 9000),) * 2 for n in range(1, 60_001)}
-    everything = Service(days)
-    lists(run, everything)
-    part = Service(days)
-    search = lists(run, part, most=10)
-    assert len(part.asked) < len(everything.asked) / 2
-    assert len(listed(run, search)) >= 10
+def test_a_limit_leaves_the_total(papers_file: Path) -> None:
+    """However many are asked for, all that suit are counted, and the first ones are the same."""
+    everything = search("of", papers_file, limit=None)
+    assert everything.total == len(everything) > 21
+    assert [*search("of", papers_file, limit=7)] == [*everything][:7]
+    assert (search("of", papers_file).total, len(search("of", papers_file))) == (everything.total, 20)
 
 
-def test_a_log_is_listed_without_what_is_stored(run: Run, tmp_path: Path) -> None:
-    """Of the papers a log has just those are listed that the database lacks; absent ones were never papers."""
-    path = tmp_path / "log.jsonl"
-    lines = [
-        f'{{"seq": {n}, "pmid": {n}, "what": "{what}", "at": ""}}\n'
-        for n, what in ((1, "stored"), (2, "merged"), (3, "absent"), (2, "updated"))
-    ]
-    path.write_text("".join(lines))
-    store_record(run.connection, paper(1), "2026-01-01T00:00:00.000000Z")
-    search = list_log(run, path)
-    assert listed(run, search) == {2: 0}
+def test_only_what_is_left_out_may_be_named(papers_file: Path) -> None:
+    """A query that only excludes finds all the others."""
+    total = len(search("", papers_file, year="1000-", limit=None))
+    assert search("-cancer", papers_file).total == total - search("cancer", papers_file).total
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "said"),
+    [
+        ("", {}, "for nothing"),
+        (" \u2026 ", {}, "for nothing"),
+        ("a", {"limit": 0}, "at least one"),
+        ("a", {"year": "20"}, "write a year as 2020"),
+        ("a", {"year": "-"}, "write a year as 2020"),
+        ("a", {"year": "2024-2020"}, "behind the last"),
+        ("a", {"author": " "}, "author= has a name that is empty"),
+        ("a", {"source": "both"}, "pubmed or crossref"),
+    ],
+)
+def test_a_wrong_search_is_named(query: str, options: dict[str, Any], said: str, papers_file: Path) -> None:
+    """Each wrong argument raises UsageError with its own words."""
+    with pytest.raises(UsageError, match=said):
+        search(query, papers_file, **options)
+
+
+def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
+    """A missing file is not made; another database and one without an index are told apart."""
+    with pytest.raises(JournalMissing, match="papers sync makes one"):
+        search("a", tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "text.db").write_text("hello " * 100)
+    connection = sqlite3.connect(tmp_path / "old.db")
+    tables.create(connection)
+    connection.execute("DROP TABLE words")
+    connection.close()
+    for name, said in (("text.db", "holds no papers"), ("old.db", "next papers sync")):
+        with pytest.raises(NotAJournal, match=said):
+            search("a", tmp_path / name)
+
+
+def test_a_search_waits_for_nobody(papers_file: Path) -> None:
+    """While somebody writes, a search sees what was there before."""
+    before = search("cancer", papers_file)
+    connection = sqlite3.connect(papers_file)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("DELETE FROM words")
+    assert search("cancer", papers_file) == before
+    connection.rollback()
+    connection.close()

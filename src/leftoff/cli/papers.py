@@ -12,6 +12,8 @@ import click
 from leftoff.cli.arguments import json_option
 from leftoff.cli.exits import Exit
 from leftoff.cli.papers_export import export_papers
+from leftoff.cli.papers_search import search
+from leftoff.cli.papers_show import show
 from leftoff.cli.text import as_json as to_json
 from leftoff.cli.text import echo_json, plural, printable, shortened
 
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
 def papers() -> None:
     """Bring papers from PubMed and Crossref into a local database.
 
-    All commands need an extra: pip install "leftoff[papers]".
+    The commands need an extra: pip install "leftoff[papers]".
     """
 
 
 papers.add_command(export_papers)
+papers.add_command(search)
+papers.add_command(show)
 
 
 @papers.command()

@@ -12,14 +12,20 @@ from leftoff.papers.asked import Source
 from leftoff.papers.export import ExportFormat, ExportReport, export
 from leftoff.papers.linked import Linked, SaidBy, Standing, links_of, status_of
 from leftoff.papers.listing import Listed, listed
+from leftoff.papers.paper import Paper
 from leftoff.papers.report import SyncReport
+from leftoff.papers.search import Findings, Found, search
+from leftoff.papers.show import show
 from leftoff.papers.sync import sync
 
 __all__ = [
     "ExportFormat",
     "ExportReport",
+    "Findings",
+    "Found",
     "Linked",
     "Listed",
+    "Paper",
     "SaidBy",
     "Source",
     "Standing",
@@ -27,6 +33,8 @@ __all__ = [
     "export",
     "links_of",
     "listed",
+    "search",
+    "show",
     "status_of",
     "sync",
 ]

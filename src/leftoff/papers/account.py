@@ -12,7 +12,7 @@ from leftoff.papers.tables import now
 
 if TYPE_CHECKING:
     from leftoff.papers.entrez import Entrez
-    from leftoff.papers.search import Search
+    from leftoff.papers.searches import Search
     from leftoff.work.run import Run
 
 # Parts are searches, each with the last row of its list that was wanted.

@@ -10,17 +10,18 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import IO, Final, Literal, NamedTuple, get_args
 
-from leftoff.errors import JournalDamaged, JournalMissing, NotAJournal, Stopped, UsageError
+from leftoff.errors import Stopped, UsageError
 from leftoff.papers.export_bibtex import bibtex_writer
 from leftoff.papers.export_csl import write_csl
 from leftoff.papers.export_ris import write_ris
 from leftoff.papers.export_table import write_csv, write_jsonl
 from leftoff.papers.exported import Exported, all_ids, exported, named_ids
+from leftoff.papers.reading import reading
 from leftoff.work.progress import Progress
 from leftoff.work.replacing import replacing
 from leftoff.work.signals import StopGuard
@@ -64,7 +65,7 @@ def export(
     write = _writer(wanted, latex=latex)
     names = [str(papers)] if isinstance(papers, (str, int)) else [str(each) for each in papers]
     path = Path(fspath(db)).absolute()
-    with StopGuard() as guard, _reading(path) as connection:
+    with StopGuard() as guard, reading(path) as connection:
         ids: Sequence[int] | None = named_ids(connection, names, path) if names else None
         total = connection.execute("SELECT count(*) FROM paper").fetchone()[0] if ids is None else len(ids)
         bar = Progress("exporting", total, enabled=progress)
@@ -119,26 +120,6 @@ def _writer(wanted: str, *, latex: bool) -> Writer:
     if latex:
         raise UsageError(f"LaTeX commands are for BibTeX, not for {wanted}: leave latex out")
     return {"ris": write_ris, "csl-json": write_csl, "csv": write_csv, "jsonl": write_jsonl}[wanted]
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database of papers as it is now."""
-    if not path.is_file():
-        raise JournalMissing(f"there is no database at {path}: papers sync makes one")
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN")
-            connection.execute("SELECT digest FROM raw LIMIT 1").fetchone()
-            connection.execute("SELECT count(*) FROM paper").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise NotAJournal(f"{path} holds no papers ({error}): name a database that papers sync made") from error
-        try:
-            yield connection
-        except sqlite3.DatabaseError as error:
-            raise JournalDamaged(
-                f"{path} cannot be read to its end ({error}): look with leftoff verify, or take a copy of it"
-            ) from error
 
 
 @contextmanager

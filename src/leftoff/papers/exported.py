@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leftoff.errors import UsageError
-from leftoff.papers import doi as dois
+from leftoff.papers.lookup import readings
 from leftoff.papers.record import Author, Heading
 
 COLUMNS = (
@@ -18,8 +17,6 @@ COLUMNS = (
     *("volume", "issue", "pages", "publisher", "issn", "isbn", "source", "fetched_at"),
 )
 ORDER = "SELECT id FROM paper ORDER BY pmid IS NULL, pmid, doi, key"
-PMID = re.compile(r"(?:pmid\s*:?\s*)?([0-9]+)", re.IGNORECASE)
-PMCID = re.compile(r"(?:pmcid\s*:?\s*)?(PMC[0-9]+)", re.IGNORECASE)
 NAMED = 5  # so many are named in an error, the others counted
 
 
@@ -76,13 +73,8 @@ def named_ids(connection: sqlite3.Connection, names: Sequence[str], db: Path) ->
     found: dict[int, None] = {}
     lacking: list[str] = []
     for name in names:
-        kind, value = _identifier(name)
-        rows = connection.execute(
-            "SELECT paper_id FROM identifier JOIN paper ON paper.id = paper_id WHERE kind = ? AND value = ?"
-            " ORDER BY pmid IS NULL, pmid, paper.doi",
-            (kind, value),
-        ).fetchall()
-        found |= dict.fromkeys(paper for (paper,) in rows)
+        rows = _rows_named(connection, name)
+        found |= dict.fromkeys(rows)
         if not rows:
             lacking.append(name)
     if lacking:
@@ -91,14 +83,25 @@ def named_ids(connection: sqlite3.Connection, names: Sequence[str], db: Path) ->
     return list(found)
 
 
-def _identifier(name: str) -> tuple[str, str]:
-    if doi := dois.normal(name):
-        return "doi", doi
-    if match := PMID.fullmatch(name.strip()):
-        return "pmid", str(int(match[1]))
-    if match := PMCID.fullmatch(name.strip()):
-        return "pmcid", match[1].upper()
-    raise UsageError(f"{name!r} is no DOI, PMID or PMCID: write 10.1000/abc, 11034741 or PMC1234567")
+def _rows_named(connection: sqlite3.Connection, name: str) -> list[int]:
+    """Return the rows of the papers with this name, which may be a key, too.
+
+    Raises UsageError for a name that is none.
+    """
+    rows = connection.execute("SELECT id FROM paper WHERE key = ?", (name.strip(),)).fetchall()
+    names = list(readings(name.strip()))
+    if not rows and not names:
+        raise UsageError(f"{name!r} is no DOI, PMID or PMCID: write 10.1000/abc, 11034741 or PMC1234567")
+    for kind, value in names:
+        rows = (
+            rows
+            or connection.execute(
+                "SELECT paper_id FROM identifier JOIN paper ON paper.id = paper_id WHERE kind = ? AND value = ?"
+                " ORDER BY pmid IS NULL, pmid, paper.doi",
+                (kind, value),
+            ).fetchall()
+        )
+    return [paper for (paper,) in rows]
 
 
 def exported(connection: sqlite3.Connection, paper: int) -> Exported:

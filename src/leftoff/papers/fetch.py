@@ -22,7 +22,7 @@ from leftoff.papers.tables import now
 
 if TYPE_CHECKING:
     from leftoff.papers.entrez import Entrez
-    from leftoff.papers.search import Search
+    from leftoff.papers.searches import Search
     from leftoff.work.run import Run
 
 PAGE = 2_000  # PMIDs read from the list at a time

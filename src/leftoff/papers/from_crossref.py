@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from leftoff.papers import works
 from leftoff.papers.log import ProgressLog, note, wanted
 from leftoff.papers.report import SyncReport
-from leftoff.papers.search import Search, complete, open_search, search_of_list
+from leftoff.papers.searches import Search, complete, open_search, search_of_list
 from leftoff.papers.store import record_absence, store_record
 from leftoff.papers.tables import now
 from leftoff.papers.walks import Item, Lookups, Walks, dead_among

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leftoff.papers.account import Account, Brought
 from leftoff.papers.fetch import Wanted, fetch_and_store
 from leftoff.papers.pmids import clear_completed, list_log, list_pmids
-from leftoff.papers.search import Search, complete, open_search, shortfall_of
+from leftoff.papers.searches import Search, complete, open_search, shortfall_of
 
 if TYPE_CHECKING:
     from leftoff.papers.asked import Asked

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from os import PathLike
 from typing import TypedDict
 
-from leftoff.errors import UsageError
-from leftoff.papers import doi as dois
 from leftoff.papers.links import ACTIVE, DELETED, INVERSE, STATUSES
+from leftoff.papers.lookup import paper_called
 from leftoff.papers.reading import reading
 
-PMID = re.compile(r"(?:pmid[:\s]\s*)?([0-9]{1,18})", re.IGNORECASE)
 ORDER = {kind: place for place, kind in enumerate([*STATUSES, *INVERSE])}
 QUERY = """
     SELECT linked.kind, linked.other_id, paper.key, coalesce(linked.doi, paper.doi), coalesce(linked.pmid, paper.pmid),
@@ -65,10 +62,10 @@ def links_of(db: str | PathLike[str], name: str) -> list[Linked]:
     name: its DOI in any form, or its PMID. What several records say of one paper is one link. A link that only the
     other paper's record has is there too: a notice tells of its article.
 
-    Raises UsageError for a name that is none, or is in no paper of the database, JournalMissing, and NotAJournal.
+    Raises UsageError for a name that is none, NoSuchPaper if no paper has it, JournalMissing, and NotAJournal.
     """
     with reading(db) as connection:
-        return links_in(connection, paper_named(connection, name))
+        return links_in(connection, paper_called(connection, name))
 
 
 def status_of(db: str | PathLike[str], name: str) -> Standing:
@@ -77,7 +74,7 @@ def status_of(db: str | PathLike[str], name: str) -> Standing:
     name: its DOI in any form, or its PMID. Raises what `links_of` raises.
     """
     with reading(db) as connection:
-        return status_in(connection, paper_named(connection, name))
+        return status_in(connection, paper_called(connection, name))
 
 
 def links_in(connection: sqlite3.Connection, paper: int) -> list[Linked]:
@@ -113,23 +110,6 @@ def status_in(connection: sqlite3.Connection, paper: int) -> Standing:
         links = [link for link in links_in(connection, paper) if STATUSES.get(link["kind"]) == status]
         said = [each for link in links for each in link["said_by"]]
     return Standing(status=status, date=date, said_by=[each for at, each in enumerate(said) if each not in said[:at]])
-
-
-def paper_named(connection: sqlite3.Connection, name: str) -> int:
-    """Return the number of the paper with this DOI or PMID.
-
-    Raises UsageError for a name that is neither, or is in no paper.
-    """
-    if match := PMID.fullmatch(name.strip()):
-        kind, value = "pmid", str(int(match[1]))
-    elif doi := dois.normal(name):
-        kind, value = "doi", doi
-    else:
-        raise UsageError(f"{name!r} is neither a DOI nor a PMID: write it as 10.1000/abc or 12345")
-    row = connection.execute("SELECT paper_id FROM identifier WHERE kind = ? AND value = ?", (kind, value)).fetchone()
-    if row is None:
-        raise UsageError(f"no paper of the database has the {kind.upper()} {value}: papers list names those it has")
-    return int(row[0])
 
 
 def _said_by(source: str, identifier: object, asserted_by: str | None) -> SaidBy:

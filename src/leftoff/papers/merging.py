@@ -4,7 +4,8 @@
    with the highest PMID; for what only a publisher knows for sure, Crossref's comes first.
 2. `shown` tells for each field which record it is from, and the view `provenance` when that was fetched.
 3. `conflict` tells for each field which other records say something else, compared without case, marks and spaces.
-4. What is shown depends on the records alone, not on the order in which they came.
+4. The index has the words of what is shown.
+5. What is shown depends on the records alone, not on the order in which they came.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable
 
+from leftoff.papers import index
 from leftoff.papers.links import INVERSE
 from leftoff.papers.record import Record
 
@@ -57,6 +59,7 @@ def show(connection: sqlite3.Connection, paper: int, records: Iterable[tuple[Rec
     _list_mesh(connection, paper, taken.get("mesh"))
     _list_links(connection, paper, said)
     _tell_conflicts(connection, paper, said, taken)
+    index.keep(connection, paper)
 
 
 def _rank(record: Record) -> tuple[bool, int, str]:

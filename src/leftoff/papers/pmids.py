@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from leftoff.papers.log import wanted
-from leftoff.papers.search import AHEAD, Search, search_of_list
+from leftoff.papers.searches import AHEAD, Search, search_of_list
 from leftoff.papers.tables import now
 from leftoff.papers.windows import REACHED, Hits, Kind, Window, everything, walk
 

@@ -1,104 +1,152 @@
-"""Open and close searches: what was asked of a service, from when on, and whether everything came.
-
-1. A search is complete when each record it listed is accounted for; only then may the next one of its query begin
-   later.
-2. The name of a run is that of its service, so each service has its own searches and positions.
-"""
+"""Find papers in a database by their words, the best first."""
 
 from __future__ import annotations
 
-import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import Literal
 
-from leftoff.papers.tables import now
+from leftoff.errors import UsageError
+from leftoff.papers.expression import Expression, expression
+from leftoff.papers.filters import Several, conditions, teach
+from leftoff.papers.listing import Listed
+from leftoff.papers.reading import reading
 
-if TYPE_CHECKING:
-    from leftoff.work.run import Run
+# A word in the title says most of what a paper is about, then its headings; authors' names are rare and meant.
+RANK = "bm25(words, 8.0, 1.0, 4.0, 3.0)"
+OLDEST_LAST = "paper.year IS NULL, paper.year DESC, paper.date DESC, paper.key"
+SNIPPET = "snippet(words, {}, '**', '**', '…', 24)"
+DETAIL = """
+    SELECT key, doi, title, year, journal, abstract,
+        coalesce((SELECT status FROM status WHERE paper_id = paper.id), ''),
+        (SELECT json_group_array(value) FROM (
+            SELECT value FROM identifier WHERE paper_id = paper.id AND kind = 'pmid' ORDER BY CAST(value AS INTEGER))),
+        (SELECT json_group_array(name) FROM (
+            SELECT name FROM author WHERE paper_id = paper.id ORDER BY position))
+    FROM paper WHERE id = ?
+"""
 
-OVERLAP = timedelta(days=2)  # the service's day is not ours, and what it adds on a day may appear on the next
-AHEAD = timedelta(days=366)  # windows end in the future: the service's clock need not be ours
+
+class Found(Listed):
+    """Be one paper that was found, as `papers search --json` prints it.
+
+    authors: as one reads their names; snippet: where the abstract, else the headings, have what was looked for, which
+    stands between ``**``, or else how the abstract begins; score: how well it suits, higher is better, None where no
+    words were looked for.
+    """
+
+    journal: str | None
+    authors: list[str]
+    snippet: str | None
+    score: float | None
 
 
 @dataclass(frozen=True)
-class Search:
-    """Be one search of a query (empty: of a list), from its opening until everything it listed is accounted for."""
+class Findings:
+    """Be what a search found: how many papers suit it, and the best of them."""
 
-    id: int
-    query: str
-    since: str | None
-    most: int | None
-    first_day: date | None
-    opened_at: str
+    total: int
+    papers: tuple[Found, ...]
 
-    @property
-    def opened(self) -> date:
-        """The day on which it was opened."""
-        return date.fromisoformat(self.opened_at[:10])
+    def __iter__(self) -> Iterator[Found]:
+        return iter(self.papers)
+
+    def __len__(self) -> int:
+        return len(self.papers)
 
 
-def open_search(run: Run, query: str, since: date | None, most: int | None) -> Search:
-    """Return the search of this query that was interrupted, else a new one from the last complete day on.
+def search(
+    query: str,
+    db: str | PathLike[str],
+    *,
+    year: int | str | None = None,
+    journal: Several = (),
+    author: Several = (),
+    mesh: Several = (),
+    type: Several = (),  # noqa: A002  (the column's name)
+    source: Literal["pubmed", "crossref"] | None = None,
+    limit: int | None = 20,
+) -> Findings:
+    """Find papers that have all words of the query in title, abstract, authors or MeSH headings, the best first.
 
-    since: list from this day on in place of the last complete one; most: list no more than this.
+    query: words, ``"phrases"``, ``word*``, ``a OR b``, ``-word``, ``field:word`` of title, abstract, author or mesh,
+    and brackets; everything else is text; it may be empty where something else narrows the search, then the newest come
+    first; year: ``2020``, ``2020-2024``, ``2020-`` or ``-2010``; journal: words of its name, side by side, of several
+    names any; author: a name (``Lovelace``, ``Ada Lovelace``, ``Lovelace A``), mesh: a heading as it is
+    (``Asthma``, ``Asthma/drug therapy``), type: such as ``Review`` or ``journal-article``, of several all;
+    source: what this service knows; limit: at most so many papers, None for all.
+
+    Raises UsageError for a search for nothing, or arguments that are wrong, JournalMissing if there is no such file,
+    NotAJournal if it holds no papers.
     """
-    asked = (query, None if since is None else since.isoformat(), most)
-    found = _unfinished(run, asked)
-    if found is None:
-        complete = run.cursor(_position(query)).value
-        first = since or (date.fromisoformat(complete) - OVERLAP if complete else None)
-        found = _new(run, asked, first)
-    return found
+    said = expression(query)
+    narrowed, values = conditions(year=year, journal=journal, author=author, mesh=mesh, type=type, source=source)
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit={limit}: at least one paper, or none for no limit")
+    if not (said.found or said.without or narrowed):
+        raise UsageError("the search is for nothing: name a word, or narrow it by a year, an author, a journal")
+    with reading(db) as connection:
+        teach(connection)
+        ranked = _ranked(connection, said, narrowed, values)
+        best = ranked if limit is None else ranked[:limit]
+        return Findings(len(ranked), tuple(_found(connection, said, number, score) for number, score in best))
 
 
-def search_of_list(run: Run) -> Search:
-    """Return a new search that asks for what a list names, and for nothing else."""
-    return _new(run, ("", None, None), None)
+def _ranked(
+    connection: sqlite3.Connection, said: Expression, narrowed: list[str], values: list[str | int | None]
+) -> list[tuple[int, float | None]]:
+    """Return the numbers and scores of the papers that suit, in order."""
+    parameters: list[str | int | None] = []
+    if said.found:
+        tables, score, where = "words JOIN paper ON paper.id = words.rowid", f"-{RANK}", ["words MATCH ?"]
+        order = f"{RANK}, {OLDEST_LAST}"
+        parameters.append(str(said))
+    else:
+        tables, score, where, order = "paper", "NULL", [], OLDEST_LAST
+        if said.without:
+            where.append("paper.id NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
+            parameters.append(said.without)
+    rows = connection.execute(
+        f"SELECT paper.id, {score} FROM {tables} WHERE {' AND '.join([*where, *narrowed])} ORDER BY {order}",  # noqa: S608  (ours)
+        [*parameters, *values],
+    )
+    return rows.fetchall()
 
 
-def shortfall_of(run: Run, search: Search) -> int:
-    """Return how many records the service counted in this search and listed in none of its windows."""
-    row = run.connection.execute("SELECT coalesce(shortfall, 0) FROM search WHERE id = ?", (search.id,)).fetchone()
-    return int(row[0])
+def _found(connection: sqlite3.Connection, said: Expression, paper: int, score: float | None) -> Found:
+    key, doi, title, year, journal, abstract, status, pmids, authors = connection.execute(DETAIL, (paper,)).fetchone()
+    return Found(
+        key=key,
+        doi=doi,
+        pmids=json.loads(pmids),
+        title=title,
+        year=year,
+        status=status,
+        journal=journal,
+        authors=json.loads(authors),
+        snippet=_snippet(connection, said.found, paper) or _beginning(abstract),
+        score=None if score is None else float(f"{score:.6g}"),
+    )
 
 
-def complete(run: Run, search: Search, *, missing: int) -> None:
-    """Close the search; if it left no gap, the next of its query begins at the last complete day."""
-    run.connection.execute("UPDATE search SET completed_at = ? WHERE id = ?", (now(), search.id))
-    if not search.query:
-        return
-    cursor = run.cursor(_position(search.query))
-    gap = search.since is not None and (cursor.value is None or search.since > cursor.value)
-    if missing or search.most is not None or gap:
-        return
-    last_complete = (search.opened - timedelta(days=1)).isoformat()
-    if cursor.value is None or cursor.value < last_complete:
-        cursor.advance(last_complete)
-
-
-def _new(run: Run, asked: tuple[str, str | None, int | None], first: date | None) -> Search:
-    opened_at = now()
-    number = run.connection.execute(
-        "INSERT INTO search (source, query, since, most, first_day, opened_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (run.name, *asked, None if first is None else first.isoformat(), opened_at),
-    ).lastrowid
-    return Search(int(number or 0), *asked, first, opened_at)
-
-
-def _position(query: str) -> str:
-    name = query if len(query) <= 200 else hashlib.sha256(query.encode()).hexdigest()
-    return f"last complete day of {name}"
-
-
-def _unfinished(run: Run, asked: tuple[str, str | None, int | None]) -> Search | None:
-    row = run.connection.execute(
-        "SELECT id, query, since, most, first_day, opened_at FROM search"
-        " WHERE source = ? AND query = ? AND since IS ? AND most IS ? AND completed_at IS NULL"
-        " ORDER BY id DESC LIMIT 1",
-        (run.name, *asked),
-    ).fetchone()
-    if row is None:
+def _snippet(connection: sqlite3.Connection, found: str, paper: int) -> str | None:
+    """Return where a paper has what was looked for: in the abstract, else in the headings; None if elsewhere."""
+    if not found:
         return None
-    number, query, since, most, first, opened_at = row
-    return Search(number, query, since, most, date.fromisoformat(first) if first else None, opened_at)
+    abstract, mesh = connection.execute(
+        f"SELECT {SNIPPET.format(1)}, {SNIPPET.format(3)} FROM words WHERE words MATCH ? AND rowid = ?",  # noqa: S608
+        (found, paper),
+    ).fetchone()
+    return next((_line(text) for text in (abstract, mesh) if "**" in text), None)
+
+
+def _beginning(abstract: str | None) -> str | None:
+    words = (abstract or "").split()
+    return " ".join(words[:24]) + ("…" if len(words) > 24 else "") if words else None
+
+
+def _line(text: str) -> str:
+    return "; ".join(line for line in text.split("\n") if line)

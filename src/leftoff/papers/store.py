@@ -20,7 +20,7 @@ import zlib
 from typing import Literal
 
 from leftoff.papers import doi as dois
-from leftoff.papers import pubmed, works
+from leftoff.papers import index, pubmed, works
 from leftoff.papers.merging import show
 from leftoff.papers.record import Record
 
@@ -134,6 +134,7 @@ def _moved(
     for table in ("identifier", "author", "mesh", "shown", "conflict", "link"):
         connection.execute(f"DELETE FROM {table} WHERE paper_id = ?", (old,))  # noqa: S608  (names of our own)
     connection.execute("DELETE FROM paper WHERE id = ?", (old,))
+    index.drop(connection, old)
 
 
 def _records_of(connection: sqlite3.Connection, paper: int, known: Record | None = None) -> list[tuple[Record, str]]:

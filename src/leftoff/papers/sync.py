@@ -9,7 +9,7 @@ from functools import partial
 from os import PathLike, fspath
 
 from leftoff.errors import ServiceRefused
-from leftoff.papers import from_crossref, from_pubmed, tables
+from leftoff.papers import from_crossref, from_pubmed, index, tables
 from leftoff.papers.asked import Asked, Source, check
 from leftoff.papers.crossref import Crossref
 from leftoff.papers.entrez import LARGEST_FETCH, Entrez
@@ -70,6 +70,7 @@ def sync(
         dois=dois,
         from_log=from_log,
     )
+    index.check()
     with (
         StopGuard() as guard,
         Entrez(ncbi_url, email=email, api_key=api_key, sleep=guard.sleep) as entrez,

@@ -2,9 +2,9 @@
 
 `raw` holds what a service said, a row for each of its records, and `revision` what it said before; `paper` and the
 tables that refer to it say the same for people, and are derived from `raw`. `link` holds what records say of other
-papers, and the views `linked` and `status` what follows from it (link_views.py). A paper's identity is `key`: the hash
-of its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was asked and what is still to come.
-Times are UTC, `now`.
+papers, and the views `linked` and `status` what follows from it (link_views.py); `words` is the index (index.py). A
+paper's identity is `key`: the hash of its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was
+asked and what is still to come. Times are UTC, `now`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlite3
 from datetime import datetime, timezone
 
 from leftoff.errors import UsageError
-from leftoff.papers import link_views
+from leftoff.papers import index, link_views
 
 SCHEMA = (
     """
@@ -220,7 +220,7 @@ SCHEMA = (
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables that are not there yet; a second call changes nothing.
 
-    Raises UsageError for tables of a development version before 0.1.
+    Raises UsageError for tables of a development version before 0.1, and where SQLite has no FTS5.
     """
     known = [row[1] for row in connection.execute("PRAGMA table_info(raw)")]
     if known and "deleted_at" not in known:
@@ -230,6 +230,7 @@ def create(connection: sqlite3.Connection) -> None:
         )
     for statement in SCHEMA:
         connection.execute(statement)
+    index.create(connection)
 
 
 def now() -> str:

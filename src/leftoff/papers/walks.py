@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from leftoff.errors import ServiceRefused
 from leftoff.papers.crossref import Lost, chunks
 from leftoff.papers.question import Question
-from leftoff.papers.search import AHEAD, Search
+from leftoff.papers.searches import AHEAD, Search
 from leftoff.papers.spans import DAY, Kind, Span, everything
 from leftoff.papers.tables import now
 from leftoff.papers.works import Work

@@ -1,0 +1,88 @@
+"""Index the words of papers: `words`, an FTS5 table with a row for each paper, under the paper's own number.
+
+1. A paper's row is written wherever the paper is, through the same connection, so that both commit together: the index
+   is never behind, whenever a kill comes.
+2. The table holds the text that it indexes. Without it it would be smaller by half, but would have to be told at each
+   change what a row said before; told anything else, it is wrong from then on, silently.
+3. Nothing is stemmed: ``therap*`` finds what it says, and names stay names.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from leftoff.errors import UsageError
+from leftoff.papers.spelling import SPECIAL, cited, folded
+
+MADE = """
+    CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
+        title, abstract, author, mesh, tokenize = 'unicode61 remove_diacritics 2'
+    )
+"""
+NO_FTS5 = (
+    f"the SQLite {sqlite3.sqlite_version} of this Python was built without FTS5, which indexes papers: "
+    "use a Python whose SQLite has it, such as one from python.org"
+)
+LACKING = "SELECT id FROM paper WHERE id NOT IN (SELECT id FROM words_docsize)"  # of the index, what is small
+PAPER = "SELECT title, abstract FROM paper WHERE id = ?"
+AUTHORS = "SELECT name, last, fore, initials FROM author WHERE paper_id = ? ORDER BY position"
+MESH = "SELECT descriptor, qualifier FROM mesh WHERE paper_id = ? ORDER BY position"
+
+
+def check() -> None:
+    """Raise UsageError where SQLite has no FTS5."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        _make(connection)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the index if it is not there yet, and take in the papers that it lacks, which an older database has.
+
+    Raises UsageError where SQLite has no FTS5.
+    """
+    _make(connection)
+    for (paper,) in connection.execute(LACKING).fetchall():
+        keep(connection, paper)
+
+
+def keep(connection: sqlite3.Connection, paper: int) -> None:
+    """Let the index say of a paper what its tables say now."""
+    said = words_of(connection, paper)
+    known = connection.execute("SELECT title, abstract, author, mesh FROM words WHERE rowid = ?", (paper,)).fetchone()
+    if known == said:
+        return  # as where Crossref's work joins a paper of PubMed
+    if known is not None:
+        drop(connection, paper)
+    connection.execute(
+        "INSERT INTO words (rowid, title, abstract, author, mesh) VALUES (?, ?, ?, ?, ?)", (paper, *said)
+    )
+
+
+def drop(connection: sqlite3.Connection, paper: int) -> None:
+    """Take out a paper that is no more."""
+    connection.execute("DELETE FROM words WHERE rowid = ?", (paper,))
+
+
+def words_of(connection: sqlite3.Connection, paper: int) -> tuple[str, str, str, str]:
+    """Return what the index is to say of a paper: title, abstract, authors, MeSH."""
+    title, abstract = connection.execute(PAPER, (paper,)).fetchone()
+    authors = [form for author in connection.execute(AUTHORS, (paper,)) for form in _forms(*author)]
+    # Each word once: a heading with five qualifiers stands there five times, and is not five times as much meant.
+    headings = dict.fromkeys(word for heading in connection.execute(MESH, (paper,)) for word in heading if word)
+    return title or "", abstract or "", "\n".join(authors), "\n".join(headings)
+
+
+def _forms(name: str, last: str | None, fore: str | None, initials: str | None) -> list[str]:
+    """Return how an author may be called: as one reads it, as PubMed cites it, and both without a Ø or Ł."""
+    forms = [name] if (short := cited(last, fore, initials)) is None else [name, short]
+    return forms + [folded(form) for form in forms if SPECIAL.search(form)]
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute(MADE)
+    except sqlite3.OperationalError as error:
+        if "no such module" not in str(error):
+            raise
+        raise UsageError(NO_FTS5) from error
