@@ -11,6 +11,7 @@ except ImportError as error:
 from leftoff.papers.asked import Source
 from leftoff.papers.listing import Listed, listed
 from leftoff.papers.report import SyncReport
+from leftoff.papers.split import split
 from leftoff.papers.sync import sync
 
-__all__ = ["Listed", "Source", "SyncReport", "listed", "sync"]
+__all__ = ["Listed", "Source", "SyncReport", "listed", "split", "sync"]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from os import PathLike, fspath
-from pathlib import Path
-from typing import TypedDict
+from os import PathLike
+from typing import Any, TypedDict
 
-from leftoff.errors import JournalMissing, NotAJournal
+from leftoff.papers.reader import reading
 
 QUERY = """
     SELECT paper.key, paper.doi, paper.title, paper.year,
            (SELECT json_group_array(value) FROM (
                SELECT value FROM identifier WHERE paper_id = paper.id AND kind = 'pmid'
                ORDER BY CAST(value AS INTEGER)))
-    FROM paper ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi
+    FROM paper
 """
+ORDER = "ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi"
+CHOSEN = f"{QUERY} WHERE paper.id IN (SELECT value FROM json_each(?)) {ORDER}"  # noqa: S608  (names of our own)
 
 
 class Listed(TypedDict):
@@ -36,13 +36,15 @@ def listed(db: str | PathLike[str]) -> Iterator[Listed]:
 
     Raises JournalMissing if there is no such file, NotAJournal if it holds no papers.
     """
-    path = Path(fspath(db)).absolute()
-    if not path.is_file():
-        raise JournalMissing(f"there is no database at {path}: papers sync makes one")
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            rows = connection.execute(QUERY)
-        except sqlite3.DatabaseError as error:
-            raise NotAJournal(f"{path} holds no papers ({error}): name a database that papers sync made") from error
-        for key, doi, title, year, pmids in rows:
-            yield Listed(key=key, doi=doi, pmids=json.loads(pmids), title=title, year=year)
+    with reading(db) as connection:
+        yield from map(_listed, connection.execute(QUERY + ORDER))
+
+
+def list_papers(connection: sqlite3.Connection, ids: list[int]) -> list[Listed]:
+    """Return these papers, by the numbers of their rows, in the order of `listed`."""
+    return [_listed(row) for row in connection.execute(CHOSEN, (json.dumps(ids),))]
+
+
+def _listed(row: tuple[Any, ...]) -> Listed:
+    key, doi, title, year, pmids = row
+    return Listed(key=key, doi=doi, pmids=json.loads(pmids), title=title, year=year)

@@ -1,0 +1,14 @@
+"""How users call `leftoff.papers`: checked by mypy --strict as a contract for their types, never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typing_extensions import assert_type
+
+from leftoff.papers import Listed, split
+
+papers = split("10.1000/a", Path("papers.db"))
+assert_type(papers, list[Listed])
+assert_type(papers[0]["pmids"], list[str])
+split("11034741", "papers.db", undo=True)
