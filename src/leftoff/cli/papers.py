@@ -12,6 +12,7 @@ import click
 from leftoff.cli.arguments import json_option
 from leftoff.cli.exits import Exit
 from leftoff.cli.paper_line import line_of
+from leftoff.cli.papers_duplicates import duplicates
 from leftoff.cli.papers_split import split
 from leftoff.cli.text import as_json as to_json
 from leftoff.cli.text import echo_json, plural, printable
@@ -31,6 +32,7 @@ def papers() -> None:
 
 
 papers.add_command(split)
+papers.add_command(duplicates)
 
 
 @papers.command()

@@ -9,9 +9,10 @@ except ImportError as error:
     raise MissingExtra(f'papers need {error.name}, which is not installed: pip install "leftoff[papers]"') from error
 
 from leftoff.papers.asked import Source
+from leftoff.papers.duplicates import Duplicate, duplicates
 from leftoff.papers.listing import Listed, listed
 from leftoff.papers.report import SyncReport
 from leftoff.papers.split import split
 from leftoff.papers.sync import sync
 
-__all__ = ["Listed", "Source", "SyncReport", "listed", "split", "sync"]
+__all__ = ["Duplicate", "Listed", "Source", "SyncReport", "duplicates", "listed", "split", "sync"]
