@@ -121,11 +121,11 @@ def _at_a_place(one: Fingerprint, other: Fingerprint, facts: _Facts) -> Likeness
     translated = any((each.title or "").startswith("[") for each in (one, other))
     if translated and title < 70 and facts.author and facts.journal and facts.year:
         return facts.likeness(90, "duplicate")
-    if title < 70 or (facts.author is False and title < 95):
+    if title < 70 or (facts.author is False and title < 95) or _are_parts(one, other):
         return None
     lost = (100 - title) / 3 + 5 * (facts.author is not True) + 2 * (not facts.year) + 2 * (not facts.journal)
     if one.numbers != other.numbers or (facts.title > 85 and _says_another_word(one, other)):
-        lost += 8  # parts of a series may be printed on one page
+        lost += 8
     return facts.likeness(100 - lost, "duplicate")
 
 
@@ -169,6 +169,13 @@ def _title(one: Fingerprint, other: Fingerprint) -> float:
 def _subset(one: Fingerprint, other: Fingerprint) -> float:
     """Return how much of the shorter title is in the longer one, as when a subtitle is lost; 0 for too few words."""
     return fuzz.token_set_ratio(one.words, other.words) if min(len(one.tokens), len(other.tokens)) >= 5 else 0.0
+
+
+def _are_parts(one: Fingerprint, other: Fingerprint) -> bool:
+    """Say whether both have numbers and one has others, rather than more: parts of a series begin on one page, too."""
+    (digits, series), (other_digits, other_series) = one.numbers, other.numbers
+    more = digits.startswith(other_digits) or other_digits.startswith(digits)
+    return not more or bool(series and other_series and series != other_series)
 
 
 def _says_another_word(one: Fingerprint, other: Fingerprint) -> bool:
