@@ -42,7 +42,8 @@ leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed fi
 ```
 
 - `status`, `log`, `plan`, `dead`, `export`, `verify`, `papers list` and `papers duplicates` never lock and never change
-  a byte: use them while the work goes on. (SQLite makes its own `-wal` and `-shm` files beside a database that somebody reads.)
+  a byte: use them while the work goes on. (SQLite makes its own `-wal` and `-shm` files beside a database that somebody
+  reads.)
 - `retry`, `forget`, `adopt` and `papers split` own the run for a moment, `repair` and `compact` the whole journal, so
   they are refused (exit code 5) while it is being worked on.
 - A journal, a run or a key that is not there is an error; none is ever created, except by `each`, `adopt` and
