@@ -42,15 +42,16 @@ leftoff papers sync "asthma[mh] AND 2024[dp]" --db papers.db    # what PubMed fi
 leftoff papers search 'asthma adheren*' --db papers.db          # papers of that database by their words
 ```
 
-- `status`, `log`, `plan`, `dead`, `export` and `verify` never lock and never change a byte: use them while the work
-  goes on. (SQLite makes its own `-wal` and `-shm` files beside a database that somebody reads.)
-- `retry`, `forget` and `adopt` own the run for a moment, `repair` and `compact` the whole journal, so they are refused
-  (exit code 5) while it is being worked on.
+- `status`, `log`, `plan`, `dead`, `export`, `verify`, `papers list` and `papers duplicates` never lock and never change
+  a byte: use them while the work goes on. (SQLite makes its own `-wal` and `-shm` files beside a database that somebody
+  reads.)
+- `retry`, `forget`, `adopt` and `papers split` own the run for a moment, `repair` and `compact` the whole journal, so
+  they are refused (exit code 5) while it is being worked on.
 - A journal, a run or a key that is not there is an error; none is ever created, except by `each`, `adopt` and
   `papers sync`.
 - `--json` prints one object for `status`, `plan`, `retry`, `forget`, `verify`, `repair`, `compact`, `copy`, `adopt`,
-  `export -o`, `prove`, `papers sync` and `papers show`, and JSON Lines for `log`, `dead`, `export`, `each`,
-  `status --watch`, `papers list` and `papers search`. Times are UTC.
+  `export -o`, `prove`, `papers sync`, `papers show` and `papers split`, and JSON Lines for `log`, `dead`, `export`,
+  `each`, `status --watch`, `papers list`, `papers search` and `papers duplicates`. Times are UTC.
 - For people, control characters in keys and errors are shown escaped (`\\x1b`), so that no key can drive a terminal;
   `--json` has them exact.
 - What went wrong is one line on stderr, `leftoff: …`.

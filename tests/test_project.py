@@ -23,7 +23,7 @@ THIRD_PARTY = {
     "": set[str](),
     "journal/postgres": {"psycopg"},
     "work/progress.py": {"tqdm"},
-    "papers/": {"httpx", "lxml"},
+    "papers/": {"httpx", "lxml", "rapidfuzz"},
     "papers/export_bibtex.py": {"pylatexenc"},
     "export/parquet.py": {"pyarrow"},
     "cli/": {"click"},

@@ -11,14 +11,17 @@ import click
 
 from leftoff.cli.arguments import json_option
 from leftoff.cli.exits import Exit
+from leftoff.cli.paper_line import line_of
+from leftoff.cli.papers_duplicates import duplicates
 from leftoff.cli.papers_export import export_papers
 from leftoff.cli.papers_search import search
 from leftoff.cli.papers_show import show
+from leftoff.cli.papers_split import split
 from leftoff.cli.text import as_json as to_json
-from leftoff.cli.text import echo_json, plural, printable, shortened
+from leftoff.cli.text import echo_json, plural, printable
 
 if TYPE_CHECKING:
-    from leftoff.papers import Listed, Source, SyncReport
+    from leftoff.papers import Source, SyncReport
 
 # What needs an extra is imported inside the commands, so that the help is there without it.
 
@@ -31,9 +34,8 @@ def papers() -> None:
     """
 
 
-papers.add_command(export_papers)
-papers.add_command(search)
-papers.add_command(show)
+for command in (export_papers, search, show, split, duplicates):
+    papers.add_command(command)
 
 
 @papers.command()
@@ -154,14 +156,7 @@ def list_papers(db: str, *, as_json: bool) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for paper in listed(db):
         # Not click.echo, which flushes each line: there may be millions.
-        sys.stdout.write(f"{to_json(paper) if as_json else _line(paper, width)}\n")
-
-
-def _line(paper: Listed, width: int | None) -> str:
-    name = ",".join(paper["pmids"]) or paper["doi"] or ""
-    mark = f"[{paper['status'].upper()}] " if paper["status"] else ""
-    text = f"{name:>8}  {paper['year'] or '':>4}  {mark}{paper['title'] or '(no title)'}"
-    return printable(text) if width is None else shortened(text, width)
+        sys.stdout.write(f"{to_json(paper) if as_json else line_of(paper, width)}\n")
 
 
 def _paragraph(db: str, report: SyncReport) -> str:

@@ -9,6 +9,7 @@ except ImportError as error:
     raise MissingExtra(f'papers need {error.name}, which is not installed: pip install "leftoff[papers]"') from error
 
 from leftoff.papers.asked import Source
+from leftoff.papers.duplicates import Duplicate, duplicates
 from leftoff.papers.export import ExportFormat, ExportReport, export
 from leftoff.papers.linked import Linked, SaidBy, Standing, links_of, status_of
 from leftoff.papers.listing import Listed, listed
@@ -16,9 +17,11 @@ from leftoff.papers.paper import Paper
 from leftoff.papers.report import SyncReport
 from leftoff.papers.search import Findings, Found, search
 from leftoff.papers.show import show
+from leftoff.papers.split import split
 from leftoff.papers.sync import sync
 
 __all__ = [
+    "Duplicate",
     "ExportFormat",
     "ExportReport",
     "Findings",
@@ -30,11 +33,13 @@ __all__ = [
     "Source",
     "Standing",
     "SyncReport",
+    "duplicates",
     "export",
     "links_of",
     "listed",
     "search",
     "show",
+    "split",
     "status_of",
     "sync",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from os import PathLike
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from leftoff.papers.reading import reading
 
@@ -16,8 +17,9 @@ QUERY = """
                SELECT value FROM identifier WHERE paper_id = paper.id AND kind = 'pmid'
                ORDER BY CAST(value AS INTEGER)))
     FROM paper LEFT JOIN status ON status.paper_id = paper.id
-    ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi
 """
+ORDER = "ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi"
+CHOSEN = f"{QUERY} WHERE paper.id IN (SELECT value FROM json_each(?)) {ORDER}"  # noqa: S608  (names of our own)
 
 
 class Listed(TypedDict):
@@ -40,5 +42,14 @@ def listed(db: str | PathLike[str]) -> Iterator[Listed]:
     Raises JournalMissing if there is no such file, NotAJournal if it holds no papers.
     """
     with reading(db) as connection:
-        for key, doi, title, year, status, pmids in connection.execute(QUERY):
-            yield Listed(key=key, doi=doi, pmids=json.loads(pmids), title=title, year=year, status=status)
+        yield from map(_listed, connection.execute(QUERY + ORDER))
+
+
+def list_papers(connection: sqlite3.Connection, ids: list[int]) -> list[Listed]:
+    """Return these papers, by the numbers of their rows, in the order of `listed`."""
+    return [_listed(row) for row in connection.execute(CHOSEN, (json.dumps(ids),))]
+
+
+def _listed(row: tuple[Any, ...]) -> Listed:
+    key, doi, title, year, status, pmids = row
+    return Listed(key=key, doi=doi, pmids=json.loads(pmids), title=title, year=year, status=status)

@@ -1,6 +1,7 @@
 """Keep records as papers: one paper for each DOI, else for each PMID.
 
-1. What is stored depends on the last text of each record, not on the order in which records came.
+1. What is stored depends on the last text of each record, and on what was set apart, not on the order in which records
+   came.
 2. Two records with one DOI are one paper, whichever service they are from. A record that gains a DOI takes its paper
    along: into the paper of that DOI if there is one. Each move of a record from one identity to another is a row of
    `merge`; no record is dropped.
@@ -8,6 +9,8 @@
 4. A revision with another DOI leaves a paper that other records share, and renames one that is its own alone.
 5. An older version of a record never replaces a newer one. What a newer one replaces is kept in `revision`.
 6. A record that its service deletes stays, marked with the day on which that was noticed.
+7. A record that was set apart from a DOI (`apart`) is a paper of its own as long as it has that DOI: it keeps the DOI
+   and its PMID is its identity. `doi_hash` is that of the other paper.
 
 All rows are written through the caller's connection, so that they commit with the caller's entry. A savepoint of the
 caller's is never ended here.
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from dataclasses import replace
 from typing import Literal
 
 from leftoff.papers import doi as dois
@@ -60,9 +64,7 @@ def store_record(connection: sqlite3.Connection, record: Record, fetched_at: str
     )
     if paper != old:
         _moved(connection, record, old, paper, joined=joined, at=fetched_at)
-    _identify(connection, "pmid", record.pmid, paper)
-    _identify(connection, "pmcid", record.pmcid, paper)
-    show(connection, paper, _records_of(connection, paper, record))
+    _show(connection, paper, record)
     if joined:
         return "merged"
     return "stored" if old is None else "updated"
@@ -83,24 +85,90 @@ def record_absence(connection: sqlite3.Connection, source: str, identifier: int 
     return "deleted" if marked.rowcount else "absent"
 
 
-def _paper_of(connection: sqlite3.Connection, record: Record, old: int | None, at: str) -> int:
-    """Return the paper that the record belongs to, made or renamed if need be."""
+def set_apart(connection: sqlite3.Connection, source: str, identifier: int | str, doi: str, at: str) -> None:
+    """Make a stored record a paper of its own, which it stays as long as it has this DOI.
+
+    doi: that of its paper, which has other records; at: UTC, ISO 8601.
+    """
+    connection.execute(
+        "INSERT INTO apart (source, identifier, doi, at) VALUES (?, ?, ?, ?)", (source, identifier, doi, at)
+    )
+    _move(connection, source, identifier, doi, "split", at)
+
+
+def bring_back(connection: sqlite3.Connection, source: str, identifier: int | str, doi: str, at: str) -> None:
+    """Undo `set_apart`: the record is where it were, had it never been set apart."""
+    connection.execute("DELETE FROM apart WHERE source = ? AND identifier = ? AND doi = ?", (source, identifier, doi))
+    alone = connection.execute(
+        "SELECT 1 FROM raw JOIN paper ON paper.id = raw.paper_id WHERE raw.source = ? AND identifier = ?"
+        " AND doi = ? AND doi_hash IS NULL",
+        (source, identifier, doi),
+    )
+    if alone.fetchone() is not None:  # else it has another DOI by now
+        _move(connection, source, identifier, doi, "unsplit", at)
+
+
+def _move(connection: sqlite3.Connection, source: str, identifier: int | str, doi: str, why: str, at: str) -> None:
+    """Put a stored record where it belongs now; ``doi`` is its own, though its last text may have lost it."""
+    old, content = connection.execute(
+        "SELECT paper_id, content FROM raw WHERE source = ? AND identifier = ?", (source, identifier)
+    ).fetchone()
+    record = replace(reread(source, content), doi=doi)
+    paper = _paper_of(connection, record, old, at, why)
+    if paper == old:
+        return  # only its name is another now
+    connection.execute("UPDATE raw SET paper_id = ? WHERE source = ? AND identifier = ?", (paper, source, identifier))
+    _moved(connection, record, old, paper, joined=True, at=at, why=why)
+    _show(connection, paper, record)
+
+
+def _show(connection: sqlite3.Connection, paper: int, record: Record) -> None:
+    """Let the paper have this record's names, and show what all its records say."""
+    _identify(connection, "pmid", record.pmid, paper)
+    _identify(connection, "pmcid", record.pmcid, paper)
+    show(connection, paper, _records_of(connection, paper, record))
+
+
+def _paper_of(connection: sqlite3.Connection, record: Record, old: int | None, at: str, why: str | None = None) -> int:
+    """Return the paper that the record belongs to, made or renamed if need be; ``why``: else it is its DOI."""
     if record.doi is None:
         return _new(connection, f"pmid:{record.pmid}", None, None) if old is None else old
+    if _is_apart(connection, record):
+        return _paper_apart(connection, record, record.doi, old, at)
     digest = dois.digest(record.doi)
     holder = connection.execute("SELECT id FROM paper WHERE doi_hash = ?", (digest,)).fetchone()
     if holder is not None:
         return int(holder[0])
     if old is None or _others(connection, old, record):
         return _new(connection, digest, record.doi, digest)
-    key, doi = connection.execute("SELECT key, doi FROM paper WHERE id = ?", (old,)).fetchone()
-    connection.execute(
-        "UPDATE paper SET key = ?, doi = ?, doi_hash = ? WHERE id = ?", (digest, record.doi, digest, old)
-    )
-    connection.execute("DELETE FROM identifier WHERE kind = 'doi' AND paper_id = ?", (old,))
-    _identify(connection, "doi", record.doi, old)
-    _keep_merge(connection, at, record, key, digest, "gained-doi" if doi is None else "changed-doi")
+    _rename(connection, record, old, (digest, record.doi, digest), at, why)
     return old
+
+
+def _paper_apart(connection: sqlite3.Connection, record: Record, doi: str, old: int | None, at: str) -> int:
+    """Return the paper that a record set apart from this DOI is alone, made or renamed if need be."""
+    key = f"pmid:{record.pmid}"
+    if old is None or _others(connection, old, record):
+        return _new(connection, key, doi, None)
+    if connection.execute("SELECT key, doi FROM paper WHERE id = ?", (old,)).fetchone() != (key, doi):
+        _rename(connection, record, old, (key, doi, None), at)
+    return old
+
+
+def _rename(
+    connection: sqlite3.Connection,
+    record: Record,
+    paper: int,
+    identity: tuple[str, str, str | None],
+    at: str,
+    why: str | None = None,
+) -> None:
+    """Give a paper that is this record alone another key, DOI and hash."""
+    key, doi = connection.execute("SELECT key, doi FROM paper WHERE id = ?", (paper,)).fetchone()
+    connection.execute("UPDATE paper SET key = ?, doi = ?, doi_hash = ? WHERE id = ?", (*identity, paper))
+    connection.execute("DELETE FROM identifier WHERE kind = 'doi' AND paper_id = ?", (paper,))
+    _identify(connection, "doi", identity[1], paper)
+    _keep_merge(connection, at, record, key, identity[0], why or ("gained-doi" if doi is None else "changed-doi"))
 
 
 def _new(connection: sqlite3.Connection, key: str, doi: str | None, digest: str | None) -> int:
@@ -113,7 +181,14 @@ def _new(connection: sqlite3.Connection, key: str, doi: str | None, digest: str 
 
 
 def _moved(
-    connection: sqlite3.Connection, record: Record, old: int | None, paper: int, *, joined: bool, at: str
+    connection: sqlite3.Connection,
+    record: Record,
+    old: int | None,
+    paper: int,
+    *,
+    joined: bool,
+    at: str,
+    why: str | None = None,
 ) -> None:
     """Write down that a record changed its paper, and leave the paper it left whole, or no paper at all."""
     new_key = connection.execute("SELECT key FROM paper WHERE id = ?", (paper,)).fetchone()[0]
@@ -122,14 +197,16 @@ def _moved(
             _keep_merge(connection, at, record, None, new_key, "same-doi")
         return
     old_key, old_doi = connection.execute("SELECT key, doi FROM paper WHERE id = ?", (old,)).fetchone()
-    reason = "gained-doi" if old_doi is None else "changed-doi"
-    _keep_merge(connection, at, record, old_key, new_key, reason)
+    _keep_merge(connection, at, record, old_key, new_key, why or ("gained-doi" if old_doi is None else "changed-doi"))
     connection.executemany(
         "DELETE FROM identifier WHERE kind = ? AND value = ? AND paper_id = ?",
         [("pmid", record.pmid, old), ("pmcid", record.pmcid, old)],
     )
-    if _holds_records(connection, old):
-        show(connection, old, _records_of(connection, old))
+    left = _records_of(connection, old)
+    if left:
+        for each, _ in left:
+            _identify(connection, "pmcid", each.pmcid, old)  # two records may have had the same
+        show(connection, old, left)
         return
     for table in ("identifier", "author", "mesh", "shown", "conflict", "link"):
         connection.execute(f"DELETE FROM {table} WHERE paper_id = ?", (old,))  # noqa: S608  (names of our own)
@@ -170,6 +247,15 @@ def _identify(connection: sqlite3.Connection, kind: str, value: str | None, pape
 
 def _holds_records(connection: sqlite3.Connection, paper: int) -> bool:
     return connection.execute("SELECT 1 FROM raw WHERE paper_id = ? LIMIT 1", (paper,)).fetchone() is not None
+
+
+def _is_apart(connection: sqlite3.Connection, record: Record) -> bool:
+    """Say whether the record was set apart from the DOI that it has."""
+    found = connection.execute(
+        "SELECT 1 FROM apart WHERE source = ? AND identifier = ? AND doi = ?",
+        (record.source, record.identifier, record.doi),
+    )
+    return found.fetchone() is not None
 
 
 def _others(connection: sqlite3.Connection, paper: int, record: Record) -> bool:

@@ -3,8 +3,8 @@
 `raw` holds what a service said, a row for each of its records, and `revision` what it said before; `paper` and the
 tables that refer to it say the same for people, and are derived from `raw`. `link` holds what records say of other
 papers, and the views `linked` and `status` what follows from it (link_views.py); `words` is the index (index.py). A
-paper's identity is `key`: the hash of its DOI, else ``pmid:N``. `search`, `listed`, `walked` and `absent` hold what was
-asked and what is still to come. Times are UTC, `now`.
+paper's identity is `key`: the hash of its DOI, else ``pmid:N``, which a record that `apart` names keeps for itself.
+`search`, `listed`, `walked` and `absent` hold what was asked and what is still to come. Times are UTC, `now`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEMA = (
         id INTEGER PRIMARY KEY,
         key TEXT NOT NULL UNIQUE,     -- doi_hash, else pmid:N
         doi TEXT,                     -- normal form
-        doi_hash TEXT UNIQUE,         -- doi1:SHA-256 of the normal form
+        doi_hash TEXT UNIQUE,         -- doi1:SHA-256 of the normal form; NULL for what is set apart from its DOI
         pmid INTEGER,                 -- the highest of the paper's PMIDs
         pmcid TEXT,
         title TEXT,
@@ -157,9 +157,19 @@ SCHEMA = (
         identifier NOT NULL,          -- the record that joined or left a paper
         old_key TEXT,                 -- the identity it had; NULL when it was new
         new_key TEXT NOT NULL,        -- the identity it has since
-        reason TEXT NOT NULL          -- same-doi, gained-doi or changed-doi
+        reason TEXT NOT NULL          -- same-doi, gained-doi, changed-doi, split or unsplit
     )
     """,
+    """
+    CREATE TABLE IF NOT EXISTS apart (
+        source TEXT NOT NULL,
+        identifier NOT NULL,          -- the record that is a paper of its own
+        doi TEXT NOT NULL,            -- although it has this DOI, as another paper has
+        at TEXT NOT NULL,
+        PRIMARY KEY (source, identifier, doi)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS apart_doi ON apart (doi)",
     """
     CREATE TABLE IF NOT EXISTS event (
         seq INTEGER PRIMARY KEY,      -- the order of the progress log
