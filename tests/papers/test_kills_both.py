@@ -113,7 +113,7 @@ class Chain:
         assert told == events[: len(told)], "the log tells what the database does not have"
 
     def asked(self, *, cursors=False):
-        """Return the parameters of this database's requests to Crossref, or the cursors alone that were repeated."""
+        """Return the parameters of this database's requests to Crossref, or how repeated cursors fared."""
         mine = [e for e in self.crossref.log() if e["params"].get("mailto") == f"{self.folder.name}@example.org"]
         if not cursors:
             return [entry["params"] for entry in mine]
@@ -124,7 +124,8 @@ class Chain:
             cursor = entry["params"].get("cursor", "*")
             if cursor != "*":
                 if last.get(cursor) is False:
-                    wrong.append(cursor)
+                    same = [each for each in mine if each["params"].get("cursor") == cursor]
+                    wrong.append([(each["fault"], each["status"], len(each["served"])) for each in same])
                 last[cursor] = bool(entry["served"]) and entry["fault"] in (None, *HARMLESS)
         return wrong
 

@@ -371,3 +371,24 @@ def test_tables_of_another_time_are_refused(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE raw (source TEXT, identifier INTEGER)")
     with pytest.raises(UsageError, match="development version"):
         sync("x", db, source="crossref", crossref_url="http://127.0.0.1:9")
+
+
+def test_what_changes_while_it_is_walked_is_for_the_next_run(few: Path, tmp_path: Path) -> None:
+    """Works that are deposited again between a loss and the new beginning are in no doubt, and in the next run."""
+    db = tmp_path / "papers.db"
+    with serve(MODULE, few, *FREELY, "--today", TODAY, "--fault", "revised:1", "lost-page:1") as replica:
+        rest = crossref.Crossref.rest
+
+        def meanwhile(self: crossref.Crossref, error: crossref.Lost, losses: int) -> None:
+            replica.ask("fault", name="lost-page", rate="0")
+            replica.ask("today", date="2026-01-06")
+            rest(self, error, losses)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(crossref.Crossref, "rest", meanwhile)
+            report = bring(replica, db)
+        check_accounts(report, replica, db)
+        assert query(db, "SELECT count(*) FROM revision") == [(0,)]
+        again = bring(replica, db, since="2026-01-06")
+        assert again.missing == 0
+        assert query(db, "SELECT count(*) FROM revision") == [(20,)]  # the page that was stored before the loss

@@ -4,7 +4,8 @@
    comes again and costs no write. A span that was lost twice is walked in halves.
 2. A span is complete when a walk gave as many distinct works as the service counts, or when one more walk gave nothing
    new: what is lacking then is a shortfall, which is told and lets no later search begin later.
-3. A work is fetched again only if its member changed it; then its `done` mark is forgotten and set again.
+3. A work is stored again only if its member changed it; then its `done` mark is forgotten and set again. What a pass
+   has stored it does not store again: what changes meanwhile is in the spans of the next search.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Walks:
         self._search = search
         self._rows = rows
         self._follows = follows
+        self._began = now()
         self._until = _moment(search.opened + AHEAD) + DAY - 1
         self._first = None if search.first_day is None else _moment(search.first_day)
         self._walked_before: list[Span] = []
@@ -198,7 +200,7 @@ class Walks:
     def _take(self, works: Sequence[Work], met: int, at: str) -> tuple[list[Item], int]:
         """Return what is to be stored of these works, within the limit, and how many of them no other span has."""
         dois = [work.doi for work in works]
-        known, left = _known(self._connection, dois), self._left(met)
+        known, left = _known(self._connection, dois, self._began), self._left(met)
         met_before = {*known, *dead_among(self._run, dois)} if self._follows else set()
         taken, fresh = [], 0
         for work in works:
@@ -207,7 +209,7 @@ class Walks:
             if self._search.since is None or work.doi in known or work.created >= (self._first or 0):
                 taken.append(work)
                 fresh += work.doi not in met_before and self._is_fresh(work)
-        changed = [work for work in taken if known.get(work.doi) != work.digest]
+        changed = [work for work in taken if known.get(work.doi, b"") not in (work.digest, None)]
         _forget(self._run, [work.doi for work in changed])
         return [Item(work.doi, work, at) for work in changed], fresh
 
@@ -251,6 +253,7 @@ class Lookups:
         self._crossref = crossref
         self._search = search
         self._dois = dois
+        self._began = now()
 
     def __iter__(self) -> Iterator[list[Item]]:
         connection, since = self._run.connection, self._search.opened_at
@@ -264,8 +267,8 @@ class Lookups:
     def _looked_up(self, connection: sqlite3.Connection, dois: list[str]) -> list[Item]:
         at = now()  # before the request: a revision during it is not missed
         works = {work.doi: work for work in self._crossref.look_up(dois)}
-        known = _known(connection, dois)
-        unlike = [doi for doi in dois if doi not in works or works[doi].digest != known.get(doi)]
+        known = _known(connection, dois, self._began)
+        unlike = [doi for doi in dois if doi not in works or known.get(doi, b"") not in (works[doi].digest, None)]
         _forget(self._run, unlike)
         return [Item(doi, works.get(doi), at) for doi in unlike]
 
@@ -279,14 +282,16 @@ def dead_among(run: Run, dois: Iterable[str]) -> list[str]:
     return [doi for doi, mark in zip(asked, marks, strict=True) if mark < 0]
 
 
-def _known(connection: sqlite3.Connection, dois: Sequence[str]) -> dict[str, bytes]:
-    """Return what is stored of these works: the digest of each, of one that was absent or deleted an empty one."""
+def _known(connection: sqlite3.Connection, dois: Sequence[str], began: str) -> dict[str, bytes | None]:
+    """Return what is stored of these works: the digest of each; of one that was absent or deleted an empty one, and
+    None where it was stored since ``began``.
+    """
     rows = connection.execute(
-        "SELECT identifier, CASE WHEN deleted_at IS NOT NULL OR EXISTS"
+        "SELECT identifier, CASE WHEN fetched_at >= ? THEN NULL WHEN deleted_at IS NOT NULL OR EXISTS"
         " (SELECT 1 FROM absent WHERE absent.source = raw.source AND absent.identifier = raw.identifier)"
         " THEN x'' ELSE digest END FROM raw"
         " WHERE source = 'crossref' AND identifier IN (SELECT value FROM json_each(?))",
-        (json.dumps(dois),),
+        (began, json.dumps(dois)),
     )
     return dict(rows.fetchall())
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 from leftoff.testing.replica_faults import SENDING, Dice, Fault
 from leftoff.testing.replica_server import Reply, page
 
 JSON = "application/json"
+_NAMED = re.compile(rb'(?<!\\)"(?=:)')  # the end of a name in JSON: in a text its quotation mark would be escaped
 
 FAULTS = {
     "429": Fault("429 with an HTML page and Retry-After although the limits are kept"),
@@ -49,9 +51,9 @@ class Faults(Dice):
         return _INSTEAD[name]() if name in _INSTEAD else None
 
     def flip(self, body: bytes) -> bytes:
-        """Return `body` with one of its colons exchanged: a text alone could be changed and nobody could tell."""
+        """Return `body` with one of its colons exchanged, behind a name: in a text nobody could tell."""
         with self.lock:
-            places = [place for place, byte in enumerate(body) if byte == ord(":")]
+            places = [found.end() for found in _NAMED.finditer(body)]
             place = self.random.choice(places) if places else 0
         return body[:place] + b";" + body[place + 1 :]
 
