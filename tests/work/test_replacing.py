@@ -100,3 +100,14 @@ def test_a_missing_directory_is_the_systems_error():
     """The directory must exist."""
     with pytest.raises(FileNotFoundError), leftoff.replacing("nowhere/x"):
         pass
+
+
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path):
+    """Nor a device or a socket: it is refused, and stays what it is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/null"):
+        with pytest.raises(UsageError, match="no file that could be replaced"), leftoff.replacing(path) as file:
+            file.write("x")
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
