@@ -27,8 +27,10 @@ from leftoff.papers.text import plain, text_at
 SOURCE = "pubmed"
 ARTICLE, BOOK = "PubmedArticle", "PubmedBookArticle"
 SETS = {"PubmedArticleSet", "PubmedBookArticleSet"}
+ROOTS = {*SETS, "eFetchResult", "ERROR"}
 ORCID = re.compile(r"([0-9]{4})-?([0-9]{4})-?([0-9]{4})-?([0-9]{3}[0-9Xx])\s*$")
 PMC = re.compile(r"(?:PMC)?\s*([0-9]+)(?:\.[0-9]+)?", re.IGNORECASE)
+NAMES = ("LastName", "ForeName", "Initials", "Suffix", "CollectiveName")
 NO_TITLE = {"", "[not available].", "[not available]"}
 
 
@@ -44,6 +46,7 @@ def records(source: bytes | IO[bytes]) -> Iterator[Record]:
     context = etree.iterparse(
         stream,
         events=("start", "end"),
+        tag=(ARTICLE, BOOK, *ROOTS),  # each event costs as much as parsing some elements
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -62,11 +65,12 @@ def records(source: bytes | IO[bytes]) -> Iterator[Record]:
             if event == "end" and element.tag == "ERROR":
                 raise ErrorElement(f"the service answered an error: {plain(element)[:200]}")
             if event == "end" and element.getparent() is root:
-                if element.tag in (ARTICLE, BOOK):
-                    yield record(element)
+                yield record(element)
                 _forget(element)
     except etree.XMLSyntaxError as error:
         raise _unreadable(stream, started=root is not None, error=error) from error
+    if root is None and context.root is not None:
+        _check_root(context.root)
     if root is None or root.tag not in SETS:
         raise Inconsistent("the service answered with neither records nor an error")
 
@@ -122,7 +126,7 @@ def _distinct(elements: Iterable[etree._Element]) -> list[str]:
 
 
 def _check_root(root: etree._Element) -> None:
-    if root.tag in SETS or root.tag in ("eFetchResult", "ERROR"):
+    if root.tag in ROOTS:
         return
     if str(root.tag).lower() == "html":
         raise NotXML("the service answered with an HTML page in place of records")
@@ -214,14 +218,18 @@ def _authors(article: etree._Element) -> Iterator[Author]:
     for each in (author for authors in listed for author in authors.findall("Author")):
         if each.get("ValidYN") == "N":
             continue  # an earlier spelling; the valid one stands beside it
+        named: dict[str, str] = {}
+        for child in each:  # a look for each name costs more
+            named.setdefault(str(child.tag), plain(child))
         places = [plain(place) for place in each.findall("AffiliationInfo/Affiliation") + each.findall("Affiliation")]
         orcids = [ORCID.search(plain(mark)) for mark in each.findall("Identifier") if mark.get("Source") == "ORCID"]
+        last, fore, initials, suffix, body = (named.get(name) or None for name in NAMES)
         yield Author(
-            last=text_at(each, "LastName"),
-            fore=text_at(each, "ForeName"),
-            initials=text_at(each, "Initials"),
-            suffix=text_at(each, "Suffix"),
-            collective=text_at(each, "CollectiveName"),
+            last=last,
+            fore=fore,
+            initials=initials,
+            suffix=suffix,
+            collective=body,
             affiliation="\n".join(place for place in places if place) or None,
             orcid=next(("-".join(match.groups()).upper() for match in orcids if match), None),
         )

@@ -10,6 +10,8 @@ from lxml import etree
 
 def plain(element: etree._Element) -> str:
     """Return the element's text without its mark-up, white space as one space: ``H<sub>2</sub>O`` is ``H2O``."""
+    if not len(element):  # nearly all, and quick
+        return " ".join((element.text or "").split())
     return " ".join("".join(_pieces(element)).split())
 
 
