@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import IO, Any
@@ -13,6 +13,7 @@ from leftoff.papers.citing import citation_key
 from leftoff.papers.exported import COLUMNS, Exported
 from leftoff.papers.record import Author, Heading
 
+QUOTED = re.compile(r'[",\r\n]')
 HEADER = (
     *("key", "citation_key", "doi", "pmid", "pmcid", "title", "authors", "journal", "year", "date", "type", "language"),
     *("volume", "issue", "pages", "publisher", "issn", "isbn", "mesh", "abstract", "source", "fetched_at"),
@@ -48,14 +49,22 @@ def write_csv(file: IO[bytes], papers: Iterable[Exported]) -> None:
     """Write a line of names and a row a paper (RFC 4180). What is not there is an empty cell."""
     text = io.TextIOWrapper(file, "utf-8", newline="")
     try:
-        # "\\r\\n" as the end of a row: only then are both characters quoted within a cell by every Python.
-        writer = csv.writer(text, lineterminator="\r\n")
-        writer.writerow(HEADER)
+        text.write(_row(HEADER))
         for paper in papers:
-            writer.writerow([_cell(paper, name) for name in HEADER])
+            text.write(_row([_cell(paper, name) for name in HEADER]))
         text.flush()
     finally:
         text.detach()  # else it would close the file, before it is synced
+
+
+def _row(cells: Iterable[Any]) -> str:
+    """Return a row; not by `csv`, which before Python 3.11 refuses a cell with a NUL in it."""
+    return ",".join(map(_quoted, cells)) + "\r\n"
+
+
+def _quoted(cell: object) -> str:
+    text = "" if cell is None else str(cell)
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 
 def _cell(paper: Exported, name: str) -> Any:
