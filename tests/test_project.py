@@ -23,7 +23,7 @@ THIRD_PARTY = {
     "": set[str](),
     "journal/postgres": {"psycopg"},
     "work/progress.py": {"tqdm"},
-    "papers/": {"httpx", "lxml"},
+    "papers/": {"httpx", "keyring", "lxml", "tomli"},
     "export/parquet.py": {"pyarrow"},
     "cli/": {"click"},
     "testing/": {"click", "httpx", "hypothesis", "lxml", "pytest"},
