@@ -18,6 +18,7 @@ TABLES = {
     "mesh": "(SELECT key FROM paper WHERE id = paper_id), position, descriptor, descriptor_ui, qualifier, qualifier_ui,"
     " major",
     "raw": "source, identifier, version, (SELECT key FROM paper WHERE id = paper_id), content",
+    "found": "source, query, identifier",
 }
 
 

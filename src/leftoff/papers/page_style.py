@@ -23,11 +23,12 @@ a { color: var(--link); } .soft { color: var(--soft); } .warn { color: var(--war
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; min-width: 8rem; } thead th { color: var(--soft); }
-tbody th { font-weight: 600; overflow-wrap: anywhere; }
+td { white-space: nowrap; } tbody th { font-weight: 600; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; font-size: 12px; } svg text { fill: var(--text); }
 svg .mid { text-anchor: middle; } svg .end { text-anchor: end; } svg .grid { stroke: var(--line); }
 svg .counted { fill: var(--counted); } figure { margin: 0; } .narrow { display: none; }
-@media (max-width: 560px) { .wide { display: none; } .narrow { display: block; } }
+@media (max-width: 560px) { .wide { display: none; } .narrow { display: block; }
+  table { font-size: .8rem; } th, td { padding: .3rem .25rem; } th:first-child { min-width: 5rem; } }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .5rem 0; padding: 0; list-style: none; }
 .key li { font-size: .9rem; } .key svg { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; }
 .papers { padding: 0; list-style: none; } .papers li { padding: .6rem 0; border-bottom: 1px solid var(--line); }

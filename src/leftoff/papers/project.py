@@ -119,7 +119,7 @@ def _refuse_unknown(file: Path, place: str, table: Mapping[str, Any], known: Map
                 f"{file}: {full}: no secret is read from a file. Take it out, and set NCBI_API_KEY in the environment, "
                 "or keep it in the keyring: keyring set leftoff ncbi"
             )
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         raise UsageError(f"{file}: {full} is not known: {hint}")
 

@@ -44,7 +44,7 @@ def page(came: Came) -> str:
 def _sums(came: Came) -> str:
     totals = came.totals
     sums = [("new", totals.new), ("revised", totals.revised), ("merged", totals.merged)]
-    sums += [("retracted", totals.retracted), ("missing", totals.missing), ("papers held", totals.papers)]
+    sums += [("retracted", totals.retracted), ("missing", totals.missing), ("held in all", totals.papers)]
     items = (
         f"<li{_warn(count and name in ('retracted', 'missing'))}><b>{count:,}</b>{name}</li>" for name, count in sums
     )
@@ -91,7 +91,7 @@ def _papers(came: Came) -> Iterator[str]:
 
 
 def _paper(paper: NewPaper) -> str:
-    names = [*paper.authors[:AUTHORS], *(["et al."] if len(paper.authors) > AUTHORS else [])]
+    names = [*paper.authors[:AUTHORS], *(["et al"] if len(paper.authors) > AUTHORS else [])]
     links = " ".join(f'<a href="{text(link)}" rel="noreferrer">{text(link.split("//")[1])}</a>' for link in paper.links)
     where = ". ".join(each for each in (", ".join(names), paper.journal, paper.date) if each)
     retracted = '<span class="warn">Retracted.</span> ' if paper.retracted else ""
