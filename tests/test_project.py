@@ -23,7 +23,7 @@ THIRD_PARTY = {
     "": set[str](),
     "journal/postgres": {"psycopg"},
     "work/progress.py": {"tqdm"},
-    "papers/": {"httpx", "lxml", "rapidfuzz"},
+    "papers/": {"httpx", "keyring", "lxml", "rapidfuzz", "tomli"},
     "papers/export_bibtex.py": {"pylatexenc"},
     "export/parquet.py": {"pyarrow"},
     "cli/": {"click"},

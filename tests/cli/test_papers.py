@@ -230,7 +230,11 @@ def test_from_log_needs_no_query(replica: Running) -> None:
     ("words", "said"),
     [
         (["q"], "Missing option '--db'"),
-        (["--db", "a.db"], "query is empty"),
+        (["--db", "a.db"], "no project file leftoff.toml: write one (docs/papers.md), or name a query"),
+        (["--project", "p.toml"], "no project file p.toml"),
+        (["q", "--db", "a.db", "--only", "x"], "leave QUERY out"),
+        (["--dois", "d", "--all"], "leave --dois out"),
+        (["--source", "pubmed", "--issn", "1", "--db", "a.db"], "is Crossref's"),
         (["q", "--db", "a.db", "--batch", "500"], "from 1 to 200"),
         (["q", "--db", "a.db", "--limit", "0"], "at least one"),
         (["q", "--db", "a.db", "--since", "yesterday"], "2026-01-31"),

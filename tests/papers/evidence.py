@@ -21,6 +21,7 @@ TABLES = {
     " other, text, date, asserted_by",
     "words": "(SELECT key FROM paper WHERE id = words.rowid), title, abstract, author, mesh",
     "raw": "source, identifier, version, (SELECT key FROM paper WHERE id = paper_id), content",
+    "found": "source, query, identifier",
 }
 
 

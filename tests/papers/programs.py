@@ -2,10 +2,11 @@
 
 import json
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 
 from leftoff.errors import ServiceRefused
-from leftoff.papers import crossref, entrez, service, sync
+from leftoff.papers import crossref, entrez, service, sync, sync_project, tables
 from leftoff.testing.kills import Ledger
 from leftoff.work.rate import SECOND, Limiter
 
@@ -13,15 +14,27 @@ from leftoff.work.rate import SECOND, Limiter
 def run(plan):
     """Sync as planned; print the report, and the most memory that this process held (kB)."""
     if plan.pop("quick", True):
-        entrez.SPACING_WITH_KEY = crossref.SPACING = crossref.SPACING_POLITE = 0.0001
-        service.retry.delay = lambda failures: 0.001 * failures
-        service.ATTEMPTS = 30
-        crossref.LINGER = 0.0
+        _hurry()
     ledger = Ledger(plan.pop("ledger"))
     _write_down_starts(ledger)
     ledger.note("began", "")
     with suppress(ServiceRefused):
         print(json.dumps(sync(**plan).as_dict() | {"peak": _peak()}), flush=True)
+
+
+def daily(plan):
+    """Sync what is due of a project, as on the day that is planned; print what became of it."""
+    _hurry()
+    noon = datetime.fromisoformat(f"{plan.pop('day')}T12:00:00").replace(tzinfo=timezone.utc)
+    tables.clock = lambda: noon
+    print(json.dumps(sync_project(**plan).as_dict()), flush=True)
+
+
+def _hurry():
+    entrez.SPACING_WITH_KEY = crossref.SPACING = crossref.SPACING_POLITE = 0.0001
+    service.retry.delay = lambda failures: 0.001 * failures
+    service.ATTEMPTS = 30
+    crossref.LINGER = 0.0
 
 
 def _write_down_starts(ledger):

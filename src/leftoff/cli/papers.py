@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from leftoff.cli.arguments import json_option
-from leftoff.cli.exits import Exit
 from leftoff.cli.paper_line import line_of
 from leftoff.cli.papers_duplicates import duplicates
 from leftoff.cli.papers_export import export_papers
+from leftoff.cli.papers_project import accounts_code, sync_due
+from leftoff.cli.papers_report import report as report_papers
 from leftoff.cli.papers_search import search
 from leftoff.cli.papers_show import show
 from leftoff.cli.papers_split import split
@@ -34,19 +35,17 @@ def papers() -> None:
     """
 
 
-for command in (export_papers, search, show, split, duplicates):
+for command in (report_papers, search, show, export_papers, duplicates, split):
     papers.add_command(command)
 
 
 @papers.command()
 @click.argument("query", required=False, default="")
-@click.option("--db", metavar="FILE", required=True, help="The database, made if absent; its name ends in .db.")
+@click.option("--db", metavar="FILE", help="The database, made if absent; its name ends in .db.")
 @click.option(
     "--source",
     type=click.Choice(["pubmed", "crossref", "both"]),
-    default="pubmed",
-    show_default=True,
-    help="Which service is asked.",
+    help="Which service is asked; pubmed, unless a project says otherwise.",
 )
 @click.option("--since", metavar="DATE", help="Only papers added from this day on, such as 2026-01-31.")
 @click.option("--limit", metavar="N", type=int, help="The newest N that a service lists.")
@@ -85,11 +84,14 @@ for command in (export_papers, search, show, split, duplicates):
 )
 @click.option("--log", metavar="FILE.jsonl", help="Keep a progress log there, a line a paper.")
 @click.option("--from-log", metavar="FILE", help="Search nothing; fetch what this log has and the database lacks.")
+@click.option("--project", metavar="FILE", help="Without QUERY: the project file; default: leftoff.toml.")
+@click.option("--all", "run_all", is_flag=True, help="Of a project also the queries that are not due.")
+@click.option("--only", metavar="NAME", multiple=True, help="Of a project only this query; repeatable.")
 @json_option
 def sync(
     query: str,
-    db: str,
-    source: Source,
+    db: str | None,
+    source: Source | None,
     since: str | None,
     limit: int | None,
     issn: tuple[str, ...],
@@ -103,10 +105,15 @@ def sync(
     crossref_url: str | None,
     log: str | None,
     from_log: str | None,
+    project: str | None,
+    only: tuple[str, ...],
     *,
+    run_all: bool,
     as_json: bool,
 ) -> int:
     """Store each paper that the services find for QUERY and the database lacks.
+
+    Without QUERY the queries of the project file (leftoff.toml) that are due are run, one after the other.
 
     Kill it at any instant and run the same command again: nothing is lost, and little is fetched twice. Run it again
     another day: it brings what was added or revised since. QUERY is in PubMed's language, and for Crossref words; with
@@ -115,10 +122,33 @@ def sync(
     """
     from leftoff.papers import sync as sync_papers
 
+    lists = {"--dois": dois, "--from-log": from_log, "--issn": issn, "--orcid": orcid, "--funder": funder}
+    single = [name for name, given in {"QUERY": query.strip(), **lists}.items() if given]
+    if not single:
+        return sync_due(
+            project,
+            only=only,
+            due_only=not run_all,
+            db=db,
+            source=source,
+            since=since,
+            limit=limit,
+            batch=batch,
+            email=email,
+            api_key=api_key,
+            ncbi_url=ncbi_url,
+            crossref_url=crossref_url,
+            log=log,
+            as_json=as_json,
+        )
+    if project is not None or only or run_all:
+        raise click.UsageError(f"--project, --only and --all run queries of a project: leave {single[0]} out.")
+    if db is None:
+        raise click.UsageError("Missing option '--db': name the database.")
     report = sync_papers(
         query,
         db,
-        source=source,
+        source=source or "pubmed",
         since=since,
         limit=limit,
         batch=batch,
@@ -137,7 +167,7 @@ def sync(
         echo_json(report.as_dict())
     else:
         click.echo(_paragraph(db, report))
-    return _code(report)
+    return accounts_code(report)
 
 
 @papers.command("list")
@@ -183,9 +213,3 @@ def _of_service(name: str, report: SyncReport) -> str:
     return f"  {name}: {report.asked:,} listed, {report.stored:,} stored" + (
         f", {report.missing:,} MISSING" if report.missing else ""
     )
-
-
-def _code(report: SyncReport) -> int:
-    if report.dead:
-        return Exit.DEAD_LETTERS
-    return Exit.FAILED if report.missing else Exit.COMPLETE

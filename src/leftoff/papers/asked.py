@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +32,12 @@ class Asked:
     question: Question | None
     dois: tuple[str, ...] | None
     from_log: str | None
+
+    def name_at(self, service: str) -> str:
+        """The name by which a database knows the searches of a service for this."""
+        if self.dois is not None:
+            return f"list {hashlib.sha256(json.dumps(self.dois).encode()).hexdigest()}"
+        return self.query if service == "pubmed" or self.question is None else self.question.name
 
 
 def check(
@@ -69,7 +77,7 @@ def check(
         limit=limit,
         batch=batch,
         question=None if lists or "crossref" not in services else question(query, **narrowed),
-        dois=None if dois is None else tuple(_listed(fspath(dois))),
+        dois=None if dois is None else tuple(_listed(fspath(dois))[:limit]),
         from_log=None if from_log is None else fspath(from_log),
     )
 

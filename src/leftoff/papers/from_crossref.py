@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -39,9 +38,8 @@ def bring(run: Run, crossref: Crossref, asked: Asked, log: ProgressLog | None) -
         account.add(_look_up(run, crossref, search_of_list(run), _lacking(run.connection, named), log))
         return account.report(crossref)
     if asked.dois is not None:
-        dois = asked.dois[: asked.limit]
-        name = f"list {hashlib.sha256(json.dumps(dois).encode()).hexdigest()}"
-        account.add(_look_up(run, crossref, open_search(run, name, None, None), dois, log))
+        search = open_search(run, asked.name_at(works.SOURCE), None, None)
+        account.add(_look_up(run, crossref, search, asked.dois, log))
         return account.report(crossref)
     assert asked.question is not None  # noqa: S101  (it was checked)
     follows, resumed = False, True

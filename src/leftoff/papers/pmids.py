@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from leftoff.papers.found import note_found
 from leftoff.papers.log import wanted
 from leftoff.papers.searches import AHEAD, Search, search_of_list
 from leftoff.papers.tables import now
@@ -144,6 +145,7 @@ def _list(connection: sqlite3.Connection, entrez: Entrez, search: Search, window
     hits = entrez.search(search.query, window)
     if hits.count > REACHED:
         return Seen(count=hits.count, split=None)
+    _note(connection, search, window, hits)
     if window.kind == "edat":
         _insert(connection, search, [(pmid, 0) for pmid in hits.pmids])
         return Seen(count=hits.count, split=None)
@@ -160,6 +162,13 @@ def _list(connection: sqlite3.Connection, entrez: Entrez, search: Search, window
             split = min(split or day, day)  # revised before that day or since: narrower windows tell
     _insert(connection, search, rows)
     return Seen(count=hits.count, split=None if split is None else split.isoformat())
+
+
+def _note(connection: sqlite3.Connection, search: Search, window: Window, hits: Hits) -> None:
+    """Note what the query found; of what was revised since a day that the caller named, the rest may be older."""
+    if window.kind == "edat" or search.since is None:
+        left = None if search.most is None else max(0, search.most - _count(connection, search))
+        note_found(connection, "pubmed", search.query, [int(pmid) for pmid in hits.pmids[:left]])
 
 
 def _insert(connection: sqlite3.Connection, search: Search, rows: list[tuple[str, int]]) -> None:

@@ -65,7 +65,7 @@ def shortfall_of(run: Run, search: Search) -> int:
 
 def complete(run: Run, search: Search, *, missing: int) -> None:
     """Close the search; if it left no gap, the next of its query begins at the last complete day."""
-    run.connection.execute("UPDATE search SET completed_at = ? WHERE id = ?", (now(), search.id))
+    run.connection.execute("UPDATE search SET completed_at = ?, missing = ? WHERE id = ?", (now(), missing, search.id))
     if not search.query:
         return
     cursor = run.cursor(_position(search.query))

@@ -192,8 +192,18 @@ SCHEMA = (
         listed_at TEXT,               -- from here on the list of PMIDs, or of windows, is complete
         completed_at TEXT,
         total INTEGER,                -- what the service counted over all dates
-        shortfall INTEGER             -- records that the service counts and lists in no window
+        shortfall INTEGER,            -- records that the service counts and lists in no window
+        missing INTEGER               -- the shortfall and the dead letters; NULL until it is completed
     )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS found (
+        source TEXT NOT NULL,
+        query TEXT NOT NULL,          -- as in search
+        identifier NOT NULL,          -- a record that a search of this query found, whether it is stored or not
+        at TEXT NOT NULL,             -- when it was found first
+        PRIMARY KEY (source, query, identifier)
+    ) WITHOUT ROWID
     """,
     """
     CREATE TABLE IF NOT EXISTS listed (
@@ -241,8 +251,20 @@ def create(connection: sqlite3.Connection) -> None:
     for statement in SCHEMA:
         connection.execute(statement)
     index.create(connection)
+    if "missing" not in [row[1] for row in connection.execute("PRAGMA table_info(search)")]:
+        connection.execute("ALTER TABLE search ADD COLUMN missing INTEGER")
+
+
+def clock() -> datetime:
+    """Return this moment in UTC. It is looked up at each call, so that a test can let another day be today."""
+    return datetime.now(timezone.utc)
+
+
+def text_of(moment: datetime) -> str:
+    """Return a moment in UTC as the tables hold it: ISO 8601, to the microsecond, so that text compares as time."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def now() -> str:
-    """Return this moment as the tables hold it: UTC, ISO 8601, to the microsecond, so that text compares as time."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Return this moment as the tables hold it."""
+    return text_of(clock())

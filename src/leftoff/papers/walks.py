@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from leftoff.errors import ServiceRefused
 from leftoff.papers.crossref import Lost, chunks
+from leftoff.papers.found import note_found
 from leftoff.papers.question import Question
 from leftoff.papers.searches import AHEAD, Search
 from leftoff.papers.spans import DAY, Kind, Span, everything
@@ -209,6 +210,7 @@ class Walks:
             if self._search.since is None or work.doi in known or work.created >= (self._first or 0):
                 taken.append(work)
                 fresh += work.doi not in met_before and self._is_fresh(work)
+        note_found(self._connection, "crossref", self._search.query, [work.doi for work in taken])
         changed = [work for work in taken if known.get(work.doi, b"") not in (work.digest, None)]
         _forget(self._run, [work.doi for work in changed])
         return [Item(work.doi, work, at) for work in changed], fresh
@@ -267,6 +269,7 @@ class Lookups:
     def _looked_up(self, connection: sqlite3.Connection, dois: list[str]) -> list[Item]:
         at = now()  # before the request: a revision during it is not missed
         works = {work.doi: work for work in self._crossref.look_up(dois)}
+        note_found(connection, "crossref", self._search.query, list(works))
         known = _known(connection, dois, self._began)
         unlike = [doi for doi in dois if doi not in works or known.get(doi, b"") not in (works[doi].digest, None)]
         _forget(self._run, unlike)

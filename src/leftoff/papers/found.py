@@ -1,0 +1,24 @@
+"""Keep which query found which record, so that what came in can be told query by query.
+
+1. It is noted with the list that a record is on, before the record itself is stored: a record that is found and not
+   stored yet is what is still to be fetched, or absent, or a dead letter.
+2. A record stays noted when its service finds it no longer.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from leftoff.papers.tables import now
+
+
+def note_found(connection: sqlite3.Connection, source: str, query: str, identifiers: Sequence[int | str]) -> None:
+    """Note that the query found these records; what is noted already costs no write. Nothing is noted of no query."""
+    if query and identifiers:
+        connection.execute(
+            "INSERT OR IGNORE INTO found (source, query, identifier, at)"
+            " SELECT ?, ?, each.value, ? FROM json_each(?) AS each",
+            (source, query, now(), json.dumps(identifiers)),
+        )
