@@ -24,7 +24,9 @@ from tests.papers.test_works import WORKS
 FIRST = date(2026, 3, 1)
 DAYS = 30
 REFUSED = {9, 10}  # days on which PubMed answers nothing but errors
-CHANGES = {"growing": 0.4, "revised": 0.02}
+CHANGES = {"growing": 0.1, "revised": 0.02}
+# Without `flip`: it may exchange a colon of a title, and then the JSON is sound and nobody can tell.
+NOTICED = [fault for fault in CROSSREF_FAULTS if not fault.startswith("flip:")]
 PROJECT = """
 [papers]
 db = "papers.db"
@@ -73,7 +75,7 @@ def test_thirty_days_are_one_sync(works: Path, tmp_path: Path, monkeypatch: pyte
         ForkServer(PROGRAMS) as server,
         serve_ncbi(SHIPPED, *FREELY, *started, *NCBI_FAULTS, *changes) as ncbi,
         serve(
-            "leftoff.testing.crossref", works, *FREELY, "--polite-limit", "0", *started, *CROSSREF_FAULTS, *changes
+            "leftoff.testing.crossref", works, *FREELY, "--polite-limit", "0", *started, *NOTICED, *changes
         ) as crossref,
     ):
         (tmp_path / "leftoff.toml").write_text(PROJECT.format(ncbi=ncbi.eutils, crossref=crossref.url))
