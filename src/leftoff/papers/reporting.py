@@ -26,9 +26,10 @@ SINCE = "7d"
 NEWEST = 50  # papers that a report names
 Name = tuple[str, str, str]  # of a query in the report, of a service, and the query's in `search`
 
-# Where a retraction is known otherwise than by its type, this is the place.
-RETRACTED = "instr(coalesce(paper.type, ''), 'Retracted Publication') > 0"
+RETRACTED = "paper.id IN (SELECT paper_id FROM withdrawn)"
 PREPARED = f"""
+    CREATE TEMP TABLE withdrawn (paper_id INTEGER PRIMARY KEY);
+    INSERT INTO withdrawn SELECT paper_id FROM status WHERE status = 'retracted';
     CREATE TEMP TABLE named (name TEXT, source TEXT, query TEXT);
     CREATE TEMP TABLE came (paper_id INTEGER PRIMARY KEY, at TEXT);
     CREATE TEMP TABLE changed (paper_id INTEGER, source TEXT, identifier, what TEXT);
