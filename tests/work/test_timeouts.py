@@ -163,6 +163,32 @@ def test_an_interruption_that_comes_when_the_item_was_just_finished_is_its_failu
     assert ended.value == "b"
 
 
+def test_an_interruption_that_comes_while_the_thread_notes_its_end_loses_no_thread():
+    """It can come behind any call in there: the thread that noted half of it notes it again, and lives on."""
+
+    class Interrupted(dict):
+        left = 0
+
+        def pop(self, *key):
+            thread = super().pop(*key)
+            self.left += 1
+            if self.left == 1:
+                raise Overdue
+            return thread
+
+    pool = Threads(Attempts(str, "r", "id", timeout=1.0), 1)
+    pool._inside = Interrupted()
+    brought = []
+    for key in "ab":
+        pool.submit(key, key, 1)
+        slices = (pool.wait(None) for _ in range(600))
+        brought += [event.value for event in next(filter(None, slices))]
+    pool.stop(now=False)
+    late, ended = brought
+    assert (late.done, late.fault.failure.type) == (False, "TimeoutError")
+    assert ended.value == "b"
+
+
 def test_a_process_ends_what_is_late_by_itself(run):
     """The worker lives on, with its neighbours and all that it has set up."""
     with processes() as pool:

@@ -113,20 +113,20 @@ class Threads(Pool):
 
     def _attempt(self, key: str, item: Any) -> Brought:
         """Make an attempt that `interrupt` can end; nothing behind this it can."""
-        self._inside[key] = threading.get_ident()
         try:
+            self._inside[key] = threading.get_ident()
             brought = self.attempts.at(key, item)
             self._leave(key)
-        except Overdue as where:  # it came when the item was just finished
+        except Overdue as where:  # it came when the item was just finished, or on its way out in `_leave`
             self._leave(key)
             return self.attempts.late(where)
         return brought
 
     def _leave(self, key: str) -> None:
         with self._entering:
-            thread = self._inside.pop(key)
+            self._inside.pop(key, None)  # gone already where the interruption came just behind this
             if self.attempts.timeout is not None:
-                _raise_in(thread, None)  # what was asked for and has not come yet must not come any more
+                _raise_in(threading.get_ident(), None)  # what was asked for and has not come yet must not come any more
 
     def interrupt(self, key: str) -> None:
         """Raise `Overdue` in the thread that has an item in hand, once it runs Python code again."""
