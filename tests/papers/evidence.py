@@ -10,7 +10,7 @@ from typing import Any
 TABLES = {
     "paper": "key, doi, doi_hash, pmid, pmcid, title, abstract, journal, year, date, type, language, volume, issue,"
     " pages, publisher, issn, isbn, source",
-    "shown": "(SELECT key FROM paper WHERE id = paper_id), field, source, identifier",
+    "shown": "(SELECT key FROM paper WHERE id = paper_id), source, identifier, fields",
     "conflict": "(SELECT key FROM paper WHERE id = paper_id), field, source, identifier, value",
     "identifier": "kind, value, (SELECT key FROM paper WHERE id = paper_id)",
     "author": "(SELECT key FROM paper WHERE id = paper_id), position, name, last, fore, initials, suffix, collective,"

@@ -61,7 +61,7 @@ def test_every_real_paper_is_a_line_with_all_there_is() -> None:
 
     assert sum(len(line["authors"]) for line in lines) == count("author")
     assert sum(len(line["mesh"]) for line in lines) == count("mesh")
-    assert sum(len(line["provenance"]) for line in lines) == count("shown")
+    assert sum(len(line["provenance"]) for line in lines) == count("provenance")
     assert sum(len(line["conflicts"]) for line in lines) == count("conflict") > 0
     assert sum(len(line["pmids"]) for line in lines) == count("identifier WHERE kind = 'pmid'")
     for line, kept in zip(lines, library().values(), strict=True):

@@ -6,7 +6,6 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import IO, Any
 
 from leftoff.papers.citing import citation_key
@@ -33,8 +32,8 @@ def whole(paper: Exported) -> dict[str, Any]:
         "citation_key": citation_key(paper),
         "pmids": paper.named("pmid"),
         "pmcids": paper.named("pmcid"),
-        "authors": [{"name": each.name, **asdict(each)} for each in paper.authors],
-        "mesh": [asdict(each) for each in paper.mesh],
+        "authors": [{"name": each.name, **each._asdict()} for each in paper.authors],
+        "mesh": [each._asdict() for each in paper.mesh],
         "provenance": {
             field: {"source": source, "identifier": identifier, "fetched_at": at}
             for field, source, identifier, at in paper.provenance

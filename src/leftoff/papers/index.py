@@ -10,9 +10,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 
 from leftoff.errors import UsageError
+from leftoff.papers.record import Author, Heading
 from leftoff.papers.spelling import SPECIAL, cited, folded
 
 MADE = """
@@ -26,8 +28,9 @@ NO_FTS5 = (
 )
 LACKING = "SELECT id FROM paper WHERE id NOT IN (SELECT id FROM words_docsize)"  # of the index, what is small
 PAPER = "SELECT title, abstract FROM paper WHERE id = ?"
-AUTHORS = "SELECT name, last, fore, initials FROM author WHERE paper_id = ? ORDER BY position"
-MESH = "SELECT descriptor, qualifier FROM mesh WHERE paper_id = ? ORDER BY position"
+AUTHORS = f"SELECT {', '.join(Author._fields)} FROM author WHERE paper_id = ? ORDER BY position"  # noqa: S608  (ours)
+MESH = f"SELECT {', '.join(Heading._fields)} FROM mesh WHERE paper_id = ? ORDER BY position"  # noqa: S608  (ours)
+Words = tuple[str, str, str, str]
 
 
 def check() -> None:
@@ -43,19 +46,19 @@ def create(connection: sqlite3.Connection) -> None:
     """
     _make(connection)
     for (paper,) in connection.execute(LACKING).fetchall():
-        keep(connection, paper)
+        keep(connection, paper, _words_of(connection, paper))
 
 
-def keep(connection: sqlite3.Connection, paper: int) -> None:
-    """Let the index say of a paper what its tables say now."""
-    said = words_of(connection, paper)
-    known = connection.execute("SELECT title, abstract, author, mesh FROM words WHERE rowid = ?", (paper,)).fetchone()
-    if known == said:
-        return  # as where Crossref's work joins a paper of PubMed
-    if known is not None:
-        drop(connection, paper)
+def keep(connection: sqlite3.Connection, paper: int, words: Words, *, new: bool = False) -> None:
+    """Let the index say these words of a paper; ``new``: it said none so far."""
+    if not new:
+        known = connection.execute("SELECT title, abstract, author, mesh FROM words WHERE rowid = ?", (paper,)).fetchone()
+        if known == words:
+            return  # as where Crossref's work joins a paper of PubMed
+        if known is not None:
+            drop(connection, paper)
     connection.execute(
-        "INSERT INTO words (rowid, title, abstract, author, mesh) VALUES (?, ?, ?, ?, ?)", (paper, *said)
+        "INSERT INTO words (rowid, title, abstract, author, mesh) VALUES (?, ?, ?, ?, ?)", (paper, *words)
     )
 
 
@@ -64,18 +67,26 @@ def drop(connection: sqlite3.Connection, paper: int) -> None:
     connection.execute("DELETE FROM words WHERE rowid = ?", (paper,))
 
 
-def words_of(connection: sqlite3.Connection, paper: int) -> tuple[str, str, str, str]:
+def words(title: str | None, abstract: str | None, authors: Iterable[Author], mesh: Iterable[Heading]) -> Words:
     """Return what the index is to say of a paper: title, abstract, authors, MeSH."""
-    title, abstract = connection.execute(PAPER, (paper,)).fetchone()
-    authors = [form for author in connection.execute(AUTHORS, (paper,)) for form in _forms(*author)]
+    names = [form for author in authors for form in _forms(author)]
     # Each word once: a heading with five qualifiers stands there five times, and is not five times as much meant.
-    headings = dict.fromkeys(word for heading in connection.execute(MESH, (paper,)) for word in heading if word)
-    return title or "", abstract or "", "\n".join(authors), "\n".join(headings)
+    headings = dict.fromkeys(word for each in mesh for word in (each.descriptor, each.qualifier) if word)
+    return title or "", abstract or "", "\n".join(names), "\n".join(headings)
 
 
-def _forms(name: str, last: str | None, fore: str | None, initials: str | None) -> list[str]:
+def _words_of(connection: sqlite3.Connection, paper: int) -> Words:
+    """Return what the index is to say of a stored paper."""
+    title, abstract = connection.execute(PAPER, (paper,)).fetchone()
+    authors = [Author(*row) for row in connection.execute(AUTHORS, (paper,))]
+    mesh = [Heading(*row) for row in connection.execute(MESH, (paper,))]
+    return words(title, abstract, authors, mesh)
+
+
+def _forms(author: Author) -> list[str]:
     """Return how an author may be called: as one reads it, as PubMed cites it, and both without a Ø or Ł."""
-    forms = [name] if (short := cited(last, fore, initials)) is None else [name, short]
+    short = cited(author.last, author.fore, author.initials)
+    forms = [author.name] if short is None else [author.name, short]
     return forms + [folded(form) for form in forms if SPECIAL.search(form)]
 
 

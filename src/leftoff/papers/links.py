@@ -146,8 +146,10 @@ def links_of_citation(citation: etree._Element, types: Iterable[str], date: str 
 
 def _link_of(element: etree._Element, types: frozenset[str], date: str | None) -> Link | None:
     name = element.get("RefType") or ""
+    if not name or name in CITATIONS:  # nearly all of them are citations
+        return None
     source, note, number = (text_at(element, tag) or "" for tag in ("RefSource", "Note", "PMID"))
-    if not name or name in CITATIONS or not (source or note or number):
+    if not (source or note or number):
         return None
     kind = _as_preprint(REF_TYPES.get(name, "related-to"), types, source)
     if name == "RepublishedFrom" and REPUBLISHED in types:

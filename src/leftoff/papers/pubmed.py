@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from typing import IO
 
 from lxml import etree
 
 from leftoff.papers import doi as dois
-from leftoff.papers.dates import Published, published
+from leftoff.papers.dates import published
 from leftoff.papers.links import links_of_citation
 from leftoff.papers.record import Author, Heading, Record
 from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, Truncated
@@ -89,9 +89,10 @@ def record(element: etree._Element) -> Record:
     if article is None:
         article = citation  # a record without an Article is one that says little
     own = _identifiers(element, article)
-    when = _published(element, citation, article)
+    when = published(_published(element, citation, article))
     raw = etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False)
-    issue = article.find("Journal/JournalIssue")
+    journal, whole_book = article.find("Journal"), article.find("Book")
+    issue = None if journal is None else journal.find("JournalIssue")
     types = tuple(_types(article, book=book))
     return Record(
         source=SOURCE,
@@ -102,27 +103,30 @@ def record(element: etree._Element) -> Record:
         pmcid=own.get("pmc"),
         title=_title(article),
         abstract=_abstract(article),
-        journal=text_at(article, "Journal/Title", "Journal/ISOAbbreviation", "Book/BookTitle")
+        journal=text_at(journal, "Title", "ISOAbbreviation")
+        or text_at(whole_book, "BookTitle")
         or text_at(citation, "MedlineJournalInfo/MedlineTA"),
         year=when.year,
         date=when.date,
         type="; ".join(types) or None,
-        language="; ".join(plain(each).lower() for each in article.findall("Language")) or None,
+        language="; ".join(plain(each).lower() for each in article.iterchildren("Language")) or None,
         authors=tuple(_authors(article)),
         mesh=tuple(_mesh(citation)),
-        volume=None if issue is None else text_at(issue, "Volume"),
-        issue=None if issue is None else text_at(issue, "Issue"),
+        volume=text_at(issue, "Volume"),
+        issue=text_at(issue, "Issue"),
         pages=text_at(article, "Pagination/MedlinePgn", "ELocationID[@EIdType='pii']"),
-        publisher=text_at(article, "Book/Publisher/PublisherName"),
-        issn="; ".join(_distinct(article.findall("Journal/ISSN"))) or None,
-        isbn="; ".join(_distinct(article.findall("Book/Isbn"))) or None,
+        publisher=text_at(whole_book, "Publisher/PublisherName"),
+        issn="; ".join(_distinct(journal, "ISSN")) or None,
+        isbn="; ".join(_distinct(whole_book, "Isbn")) or None,
         raw=raw,
         links=links_of_citation(citation, types, when.date),
     )
 
 
-def _distinct(elements: Iterable[etree._Element]) -> list[str]:
-    return list(dict.fromkeys(text for each in elements if (text := plain(each))))
+def _distinct(element: etree._Element | None, name: str) -> list[str]:
+    children = () if element is None else element.iterchildren(name)
+    return list(dict.fromkeys(text for each in children if (text := plain(each))))
+
 
 
 def _check_root(root: etree._Element) -> None:
@@ -159,11 +163,11 @@ def _identifiers(element: etree._Element, article: etree._Element) -> dict[str, 
     They stand in the ArticleIdList that is a direct child of the record's data, or, a DOI, in the article's
     ELocationID unless ValidYN is N. A book's own ELocationID is a chapter's only if there is no chapter.
     """
-    places = ("PubmedData/ArticleIdList", "BookDocument/ArticleIdList", "PubmedBookData/ArticleIdList")
-    own = [(each.get("IdType"), each) for place in places for each in element.findall(f"{place}/ArticleId")]
-    whole_book = article.find("Book") is not None and article.find("ArticleTitle") is None
-    located = article.findall("Book/ELocationID" if whole_book else "ELocationID")
-    own += [(each.get("EIdType"), each) for each in located if each.get("ValidYN") != "N"]
+    data = [part for part in element if part.tag in ("PubmedData", "BookDocument", "PubmedBookData")]
+    own = [(each.get("IdType"), each) for part in data for each in part.iterfind("ArticleIdList/ArticleId")]
+    book = article.find("Book")
+    located = article if book is None or article.find("ArticleTitle") is not None else book
+    own += [(each.get("EIdType"), each) for each in located.iterchildren("ELocationID") if each.get("ValidYN") != "N"]
     found: dict[str, str] = {}
     for kind, each in own:
         if kind == "doi" and "doi" not in found and (name := dois.normal(plain(each))):
@@ -183,30 +187,32 @@ def _title(article: etree._Element) -> str | None:
 def _abstract(article: etree._Element) -> str | None:
     """Return the abstract, a paragraph each section, led by its label."""
     sections = []
-    for each in article.findall("Abstract/AbstractText"):
+    for each in article.iterfind("Abstract/AbstractText"):
         text, label = plain(each), " ".join((each.get("Label") or "").split())
         if text:
             sections.append(f"{label}: {text}" if label and label.upper() != "UNLABELLED" else text)
     return "\n\n".join(sections) or None
 
 
-def _published(element: etree._Element, citation: etree._Element, article: etree._Element) -> Published:
-    places = (
-        article.find("Journal/JournalIssue/PubDate"),
-        article.find("ArticleDate"),
-        citation.find("Book/PubDate"),
-        citation.find("ContributionDate"),
-        element.find("PubmedData/History/PubMedPubDate[@PubStatus='pubmed']"),
-        element.find("PubmedData/History/PubMedPubDate[@PubStatus='entrez']"),
-        citation.find("DateCompleted"),
-    )
-    return published(place for place in places if place is not None)
+def _published(element: etree._Element, citation: etree._Element, article: etree._Element) -> Iterator[etree._Element]:
+    """Iterate the places that tell when it was published, the best first."""
+    for inside, path in (
+        (article, "Journal/JournalIssue/PubDate"),
+        (article, "ArticleDate"),
+        (citation, "Book/PubDate"),
+        (citation, "ContributionDate"),
+        (element, "PubmedData/History/PubMedPubDate[@PubStatus='pubmed']"),
+        (element, "PubmedData/History/PubMedPubDate[@PubStatus='entrez']"),
+        (citation, "DateCompleted"),
+    ):
+        if (place := inside.find(path)) is not None:
+            yield place
 
 
 def _types(article: etree._Element, *, book: bool) -> Iterator[str]:
     if book:
         yield "Book Chapter" if article.find("ArticleTitle") is not None else "Book"
-    for each in article.findall("PublicationTypeList/PublicationType") + article.findall("PublicationType"):
+    for each in (*article.iterfind("PublicationTypeList/PublicationType"), *article.iterchildren("PublicationType")):
         if text := plain(each):
             yield text
 
@@ -215,34 +221,48 @@ def _authors(article: etree._Element) -> Iterator[Author]:
     """Iterate the authors in their order: a chapter's own, else the book's, never its editors."""
     listed = [each for each in article.findall("AuthorList") if each.get("Type", "authors") == "authors"]
     listed = listed or [each for each in article.findall("Book/AuthorList") if each.get("Type", "authors") == "authors"]
-    for each in (author for authors in listed for author in authors.findall("Author")):
-        if each.get("ValidYN") == "N":
-            continue  # an earlier spelling; the valid one stands beside it
-        named: dict[str, str] = {}
-        for child in each:  # a look for each name costs more
-            named.setdefault(str(child.tag), plain(child))
-        places = [plain(place) for place in each.findall("AffiliationInfo/Affiliation") + each.findall("Affiliation")]
-        orcids = [ORCID.search(plain(mark)) for mark in each.findall("Identifier") if mark.get("Source") == "ORCID"]
-        last, fore, initials, suffix, body = (named.get(name) or None for name in NAMES)
-        yield Author(
-            last=last,
-            fore=fore,
-            initials=initials,
-            suffix=suffix,
-            collective=body,
-            affiliation="\n".join(place for place in places if place) or None,
-            orcid=next(("-".join(match.groups()).upper() for match in orcids if match), None),
-        )
+    for each in (author for authors in listed for author in authors.iterchildren("Author")):
+        if each.get("ValidYN") != "N":  # else an earlier spelling; the valid one stands beside it
+            yield _author(each)
+
+
+def _author(element: etree._Element) -> Author:
+    names: dict[str, str] = {}
+    places: list[str] = []
+    orcid = None
+    for child in element:  # once through them: a look for each name costs more
+        name = child.tag
+        if name in NAMES:
+            names.setdefault(name, plain(child))
+        elif name == "AffiliationInfo":
+            places += map(plain, child.iterchildren("Affiliation"))
+        elif name == "Affiliation":
+            places.append(plain(child))
+        elif name == "Identifier" and orcid is None and child.get("Source") == "ORCID":
+            orcid = ORCID.search(plain(child))
+    last, fore, initials, suffix, body = (names.get(name) or None for name in NAMES)
+    return Author(
+        last=last,
+        fore=fore,
+        initials=initials,
+        suffix=suffix,
+        collective=body,
+        affiliation="\n".join(filter(None, places)) or None,
+        orcid=None if orcid is None else "-".join(orcid.groups()).upper(),
+    )
 
 
 def _mesh(citation: etree._Element) -> Iterator[Heading]:
-    for each in citation.findall("MeshHeadingList/MeshHeading"):
-        name = each.find("DescriptorName")
-        if name is None:
+    for heading in citation.iterfind("MeshHeadingList/MeshHeading"):
+        descriptor: etree._Element | None = None
+        qualifiers = []
+        for child in heading:
+            if child.tag == "DescriptorName":
+                descriptor = child
+            elif child.tag == "QualifierName":
+                qualifiers.append((plain(child), child.get("UI"), child.get("MajorTopicYN") == "Y"))
+        if descriptor is None:
             continue
-        descriptor, ui, major = plain(name), name.get("UI"), name.get("MajorTopicYN") == "Y"
-        qualifiers = each.findall("QualifierName")
-        for said in qualifiers:
-            yield Heading(descriptor, ui, plain(said), said.get("UI"), major or said.get("MajorTopicYN") == "Y")
-        if not qualifiers:
-            yield Heading(descriptor, ui, None, None, major)
+        name, ui, major = plain(descriptor), descriptor.get("UI"), descriptor.get("MajorTopicYN") == "Y"
+        for qualifier, qualifier_ui, is_major in qualifiers or [(None, None, False)]:
+            yield Heading(name, ui, qualifier, qualifier_ui, major or is_major)

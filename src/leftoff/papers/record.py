@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Author:
+class Author(NamedTuple):
     """Be one author at a place in the list: a person, or a body under `collective`."""
 
     last: str | None
@@ -20,12 +20,10 @@ class Author:
     @property
     def name(self) -> str:
         """The name as one reads it: ``Ada B Lovelace Jr``, or the body's."""
-        person = " ".join(part for part in (self.fore or self.initials, self.last, self.suffix) if part)
-        return self.collective or person
+        return self.collective or " ".join(filter(None, (self.fore or self.initials, self.last, self.suffix)))
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """Be one MeSH heading: a descriptor, with one qualifier or none."""
 
     descriptor: str

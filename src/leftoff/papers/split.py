@@ -100,7 +100,7 @@ def _named(connection: sqlite3.Connection, paper: str) -> tuple[int | None, int 
     if doi is None and not text.startswith(f"{dois.SCHEME}:"):
         raise UsageError(f"{paper!r} is no DOI, no PMID and no key of a paper")
     key = text if doi is None else dois.digest(doi)
-    found = connection.execute("SELECT id, doi FROM paper WHERE doi_hash = ?", (key,)).fetchone()
+    found = connection.execute("SELECT id, doi FROM paper WHERE key = ?", (key,)).fetchone()
     if found is None and (doi is None or not _marks(connection, "doi", doi)):
         raise UsageError(f"there is no paper {text} in the database")
     return (None, *found) if found is not None else (None, None, doi)

@@ -31,6 +31,9 @@ from leftoff.papers.record import Record
 Happened = Literal["stored", "updated", "merged", "unchanged"]
 Absence = Literal["absent", "deleted"]
 
+IDENTIFY = "INSERT OR IGNORE INTO identifier (kind, value, paper_id) VALUES (?, ?, ?)"
+LEVEL = 3  # of zlib: 6 makes a record 7 % smaller, in twice the time
+
 
 def store_record(connection: sqlite3.Connection, record: Record, fetched_at: str) -> Happened:
     """Store one record, and return what that did to the papers.
@@ -55,16 +58,17 @@ def store_record(connection: sqlite3.Connection, record: Record, fetched_at: str
             " SELECT source, identifier, version, fetched_at, ?, content FROM raw WHERE source = ? AND identifier = ?",
             (fetched_at, *name),
         )
-    paper = _paper_of(connection, record, old, fetched_at)
-    joined = paper != old and _holds_records(connection, paper)
+    paper, new = _paper_of(connection, record, old, fetched_at)
+    joined = paper != old and not new
     connection.execute(
         "INSERT OR REPLACE INTO raw (source, identifier, version, paper_id, fetched_at, digest, content)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*name, record.version, paper, fetched_at, record.digest, zlib.compress(record.raw, 6)),
+        (*name, record.version, paper, fetched_at, record.digest, zlib.compress(record.raw, LEVEL)),
     )
     if paper != old:
         _moved(connection, record, old, paper, joined=joined, at=fetched_at)
-    _show(connection, paper, record)
+    _name(connection, paper, record)
+    show(connection, paper, [(record, fetched_at)] if new else _records_of(connection, paper, record), new=new)
     if joined:
         return "merged"
     return "stored" if old is None else "updated"
@@ -114,45 +118,52 @@ def _move(connection: sqlite3.Connection, source: str, identifier: int | str, do
         "SELECT paper_id, content FROM raw WHERE source = ? AND identifier = ?", (source, identifier)
     ).fetchone()
     record = replace(reread(source, content), doi=doi)
-    paper = _paper_of(connection, record, old, at, why)
+    paper, _ = _paper_of(connection, record, old, at, why)
     if paper == old:
         return  # only its name is another now
     connection.execute("UPDATE raw SET paper_id = ? WHERE source = ? AND identifier = ?", (paper, source, identifier))
     _moved(connection, record, old, paper, joined=True, at=at, why=why)
-    _show(connection, paper, record)
-
-
-def _show(connection: sqlite3.Connection, paper: int, record: Record) -> None:
-    """Let the paper have this record's names, and show what all its records say."""
-    _identify(connection, "pmid", record.pmid, paper)
-    _identify(connection, "pmcid", record.pmcid, paper)
+    _name(connection, paper, record)
     show(connection, paper, _records_of(connection, paper, record))
 
 
-def _paper_of(connection: sqlite3.Connection, record: Record, old: int | None, at: str, why: str | None = None) -> int:
-    """Return the paper that the record belongs to, made or renamed if need be; ``why``: else it is its DOI."""
+def _name(connection: sqlite3.Connection, paper: int, record: Record) -> None:
+    """Let the paper be found by this record's names."""
+    names = (("doi", record.doi), ("pmid", record.pmid), ("pmcid", record.pmcid))
+    connection.executemany(IDENTIFY, [(kind, value, paper) for kind, value in names if value is not None])
+
+
+def _paper_of(
+    connection: sqlite3.Connection, record: Record, old: int | None, at: str, why: str | None = None
+) -> tuple[int, bool]:
+    """Return the paper that the record belongs to, renamed if need be, and whether it was made for it.
+
+    why: it changed its identity; None: for its DOI.
+    """
     if record.doi is None:
-        return _new(connection, f"pmid:{record.pmid}", None, None) if old is None else old
+        return _new(connection, f"pmid:{record.pmid}", None, None) if old is None else (old, False)
     if _is_apart(connection, record):
         return _paper_apart(connection, record, record.doi, old, at)
     digest = dois.digest(record.doi)
-    holder = connection.execute("SELECT id FROM paper WHERE doi_hash = ?", (digest,)).fetchone()
+    holder = connection.execute("SELECT id FROM paper WHERE key = ?", (digest,)).fetchone()
     if holder is not None:
-        return int(holder[0])
+        return int(holder[0]), False
     if old is None or _others(connection, old, record):
         return _new(connection, digest, record.doi, digest)
     _rename(connection, record, old, (digest, record.doi, digest), at, why)
-    return old
+    return old, False
 
 
-def _paper_apart(connection: sqlite3.Connection, record: Record, doi: str, old: int | None, at: str) -> int:
-    """Return the paper that a record set apart from this DOI is alone, made or renamed if need be."""
+def _paper_apart(
+    connection: sqlite3.Connection, record: Record, doi: str, old: int | None, at: str
+) -> tuple[int, bool]:
+    """Return the paper that a record set apart from this DOI is alone, as `_paper_of` does."""
     key = f"pmid:{record.pmid}"
     if old is None or _others(connection, old, record):
         return _new(connection, key, doi, None)
     if connection.execute("SELECT key, doi FROM paper WHERE id = ?", (old,)).fetchone() != (key, doi):
         _rename(connection, record, old, (key, doi, None), at)
-    return old
+    return old, False
 
 
 def _rename(
@@ -167,17 +178,15 @@ def _rename(
     key, doi = connection.execute("SELECT key, doi FROM paper WHERE id = ?", (paper,)).fetchone()
     connection.execute("UPDATE paper SET key = ?, doi = ?, doi_hash = ? WHERE id = ?", (*identity, paper))
     connection.execute("DELETE FROM identifier WHERE kind = 'doi' AND paper_id = ?", (paper,))
-    _identify(connection, "doi", identity[1], paper)
+    connection.execute(IDENTIFY, ("doi", identity[1], paper))
     _keep_merge(connection, at, record, key, identity[0], why or ("gained-doi" if doi is None else "changed-doi"))
 
 
-def _new(connection: sqlite3.Connection, key: str, doi: str | None, digest: str | None) -> int:
+def _new(connection: sqlite3.Connection, key: str, doi: str | None, digest: str | None) -> tuple[int, bool]:
     cursor = connection.execute(
         "INSERT INTO paper (key, doi, doi_hash, source, fetched_at) VALUES (?, ?, ?, '', '')", (key, doi, digest)
     )
-    paper = int(cursor.lastrowid or 0)
-    _identify(connection, "doi", doi, paper)
-    return paper
+    return int(cursor.lastrowid or 0), True
 
 
 def _moved(
@@ -191,10 +200,11 @@ def _moved(
     why: str | None = None,
 ) -> None:
     """Write down that a record changed its paper, and leave the paper it left whole, or no paper at all."""
+    if old is None and not joined:
+        return
     new_key = connection.execute("SELECT key FROM paper WHERE id = ?", (paper,)).fetchone()[0]
     if old is None:
-        if joined:
-            _keep_merge(connection, at, record, None, new_key, "same-doi")
+        _keep_merge(connection, at, record, None, new_key, "same-doi")
         return
     old_key, old_doi = connection.execute("SELECT key, doi FROM paper WHERE id = ?", (old,)).fetchone()
     _keep_merge(connection, at, record, old_key, new_key, why or ("gained-doi" if old_doi is None else "changed-doi"))
@@ -205,7 +215,7 @@ def _moved(
     left = _records_of(connection, old)
     if left:
         for each, _ in left:
-            _identify(connection, "pmcid", each.pmcid, old)  # two records may have had the same
+            _name(connection, old, each)  # two records may have had the same PMCID
         show(connection, old, left)
         return
     for table in ("identifier", "author", "mesh", "shown", "conflict", "link"):
@@ -236,17 +246,6 @@ def reread(source: str, content: bytes) -> Record:
         return works.reread(raw)
     (record,) = pubmed.records(b"<PubmedArticleSet>" + raw + b"</PubmedArticleSet>")
     return record
-
-
-def _identify(connection: sqlite3.Connection, kind: str, value: str | None, paper: int) -> None:
-    if value is not None:
-        connection.execute(
-            "INSERT OR IGNORE INTO identifier (kind, value, paper_id) VALUES (?, ?, ?)", (kind, value, paper)
-        )
-
-
-def _holds_records(connection: sqlite3.Connection, paper: int) -> bool:
-    return connection.execute("SELECT 1 FROM raw WHERE paper_id = ? LIMIT 1", (paper,)).fetchone() is not None
 
 
 def _is_apart(connection: sqlite3.Connection, record: Record) -> bool:

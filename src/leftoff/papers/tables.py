@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 
 from leftoff.errors import UsageError
 from leftoff.papers import index, link_views
+from leftoff.papers.merging import TAKEN
 
 SCHEMA = (
     """
@@ -21,7 +22,7 @@ SCHEMA = (
         id INTEGER PRIMARY KEY,
         key TEXT NOT NULL UNIQUE,     -- doi_hash, else pmid:N
         doi TEXT,                     -- normal form
-        doi_hash TEXT UNIQUE,         -- doi1:SHA-256 of the normal form; NULL for what is set apart from its DOI
+        doi_hash TEXT,                -- doi1:SHA-256 of the normal form; NULL for what is set apart from its DOI
         pmid INTEGER,                 -- the highest of the paper's PMIDs
         pmcid TEXT,
         title TEXT,
@@ -44,10 +45,10 @@ SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS shown (
         paper_id INTEGER NOT NULL REFERENCES paper (id),
-        field TEXT NOT NULL,          -- a column of paper, or authors, or mesh
         source TEXT NOT NULL,
-        identifier NOT NULL,          -- the record that it was taken from
-        PRIMARY KEY (paper_id, field)
+        identifier NOT NULL,          -- the record that they were taken from
+        fields TEXT NOT NULL,         -- columns of paper, authors, mesh, joined by "; "
+        PRIMARY KEY (paper_id, source, identifier)
     ) WITHOUT ROWID
     """,
     """
@@ -96,7 +97,6 @@ SCHEMA = (
         PRIMARY KEY (paper_id, position)
     ) WITHOUT ROWID
     """,
-    "CREATE INDEX IF NOT EXISTS mesh_descriptor ON mesh (descriptor)",
     """
     CREATE TABLE IF NOT EXISTS raw (
         source TEXT NOT NULL,         -- pubmed or crossref
@@ -132,10 +132,12 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS link_doi ON link (doi) WHERE doi IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS link_pmid ON link (pmid) WHERE pmid IS NOT NULL",
     *link_views.VIEWS,
-    """
+    f"""
     CREATE VIEW IF NOT EXISTS provenance AS
-    SELECT shown.paper_id, shown.field, shown.source, shown.identifier, raw.fetched_at
-    FROM shown JOIN raw ON raw.source = shown.source AND raw.identifier = shown.identifier
+    WITH field (name) AS (VALUES {", ".join(f"('{name}')" for name in TAKEN)})
+    SELECT shown.paper_id, field.name AS field, shown.source, shown.identifier, raw.fetched_at
+    FROM shown JOIN field ON instr('; ' || shown.fields || ';', '; ' || field.name || ';')
+    JOIN raw ON raw.source = shown.source AND raw.identifier = shown.identifier
     """,
     """
     CREATE TABLE IF NOT EXISTS revision (
@@ -242,8 +244,10 @@ def create(connection: sqlite3.Connection) -> None:
 
     Raises UsageError for tables of a development version before 0.1, and where SQLite has no FTS5.
     """
-    known = [row[1] for row in connection.execute("PRAGMA table_info(raw)")]
-    if known and "deleted_at" not in known:
+    known, origins = (
+        [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] for table in ("paper", "shown")
+    )
+    if known and "fields" not in origins:
         raise UsageError(
             "the tables are those of a development version of leftoff: move the database away and sync anew; "
             "a progress log of it (--from-log) says which papers it had"

@@ -11,13 +11,14 @@ from lxml import etree
 def plain(element: etree._Element) -> str:
     """Return the element's text without its mark-up, white space as one space: ``H<sub>2</sub>O`` is ``H2O``."""
     if not len(element):  # nearly all, and quick
-        return " ".join((element.text or "").split())
+        text = element.text
+        return " ".join(text.split()) if text else ""
     return " ".join("".join(_pieces(element)).split())
 
 
-def text_at(element: etree._Element, *paths: str) -> str | None:
+def text_at(element: etree._Element | None, *paths: str) -> str | None:
     """Return the text at the first of the paths that has one, None if none has."""
-    for path in paths:
+    for path in () if element is None else paths:
         found = element.find(path)
         if found is not None and (text := plain(found)):
             return text
