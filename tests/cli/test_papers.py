@@ -151,7 +151,7 @@ def test_a_record_that_cannot_be_stored_becomes_a_dead_letter(
     replica: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What fails to be stored again and again is set aside: 3, all the rest stored, and `retry` brings it back."""
-    store = leftoff.papers.fetch.store_record
+    store = leftoff.papers.keeping.store_record
 
     def refuse_one(connection: sqlite3.Connection, record: Any, at: str) -> Any:
         if record.pmid == "14":
@@ -159,7 +159,7 @@ def test_a_record_that_cannot_be_stored_becomes_a_dead_letter(
         return store(connection, record, at)
 
     with monkeypatch.context() as patched:
-        patched.setattr(leftoff.papers.fetch, "store_record", refuse_one)
+        patched.setattr(leftoff.papers.keeping, "store_record", refuse_one)
         for _ in range(3):
             with pytest.raises(ValueError, match="no good"):
                 sync(replica, "all[sb]")

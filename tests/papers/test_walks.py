@@ -15,8 +15,8 @@ import pytest
 
 import leftoff
 from leftoff.errors import ServiceRefused, UsageError
-from leftoff.papers import crossref, from_crossref, listed, service, sync, walks
-from leftoff.papers.report import SyncReport
+from leftoff.papers import crossref, keeping, listed, service, sync, walks
+from leftoff.papers.sync_report import SyncReport
 from leftoff.testing.crossref_faults import FAULTS
 from leftoff.testing.crossref_works import load
 from leftoff.testing.replica_process import Running, serve
@@ -341,7 +341,7 @@ def test_a_second_process_is_refused(few: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_stored_keeps_the_days_open(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A work that fails again and again becomes a dead letter: missing, while the others come; the days stay open."""
     db = tmp_path / "papers.db"
-    store = from_crossref.store_record
+    store = keeping.store_record
 
     def refuse_one(connection: sqlite3.Connection, record: Any, at: str) -> Any:
         if record.identifier == poison:
@@ -351,7 +351,7 @@ def test_what_cannot_be_stored_keeps_the_days_open(few: Path, tmp_path: Path, mo
     with serve(MODULE, few, *FREELY) as replica:
         poison = sorted(truth(replica))[3]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(from_crossref, "store_record", refuse_one)
+            patch.setattr(keeping, "store_record", refuse_one)
             for _ in range(3):
                 with pytest.raises(ValueError, match="made to fail"):
                     bring(replica, db)

@@ -16,12 +16,12 @@ from leftoff.papers.export import ExportFormat, ExportReport, export
 from leftoff.papers.linked import Linked, SaidBy, Standing, links_of, status_of
 from leftoff.papers.listing import Listed, listed
 from leftoff.papers.paper import Paper
-from leftoff.papers.report import SyncReport
 from leftoff.papers.reporting import report
 from leftoff.papers.search import Findings, Found, search
 from leftoff.papers.show import show
 from leftoff.papers.split import split
 from leftoff.papers.sync import sync
+from leftoff.papers.sync_report import SyncReport
 
 __all__ = [
     "Came",

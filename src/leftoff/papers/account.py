@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leftoff.papers.report import SyncReport
+from leftoff.papers.sync_report import SyncReport
 from leftoff.papers.tables import now
 
 if TYPE_CHECKING:

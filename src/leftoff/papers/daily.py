@@ -14,8 +14,8 @@ from leftoff.papers.asked import Asked, Source, check
 from leftoff.papers.due import is_due
 from leftoff.papers.entrez import LARGEST_FETCH
 from leftoff.papers.project import FILE, Project, Query, read_project
-from leftoff.papers.report import SyncReport
 from leftoff.papers.sync import sync
+from leftoff.papers.sync_report import SyncReport
 from leftoff.work.progress import Progress
 from leftoff.work.signals import StopGuard
 

@@ -1,4 +1,4 @@
-"""Fetch what a search listed: each batch is one request, one transaction, one set of `done` entries.
+"""Fetch what a search listed: each batch is one request, and one transaction with one set of `done` entries.
 
 1. A batch is fetched before it is started, so what a kill meets while the service answers is nobody's crash and
    nobody's error: it is fetched again, together, and nothing else is.
@@ -15,9 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leftoff.papers.log import ProgressLog, note
 from leftoff.papers.record import Record
-from leftoff.papers.store import record_absence, store_record
 from leftoff.papers.tables import now
 
 if TYPE_CHECKING:
@@ -46,6 +44,12 @@ class Item:
     pmid: str
     record: Record | None
     at: str
+    source = "pubmed"
+
+    @property
+    def identifier(self) -> int:
+        """The PMID as the tables hold it."""
+        return int(self.pmid)
 
     @property
     def key(self) -> str:
@@ -146,27 +150,3 @@ class Wanted:
             came = {str(record.identifier): record for record in self._entrez.fetch(chunk)}
             for pmid in chunk:
                 yield Item(pmid, came.get(pmid), at)
-
-
-def fetch_and_store(run: Run, wanted: Wanted, batch: int, log: ProgressLog | None) -> None:
-    """Fetch what is not done and store it, batch by batch.
-
-    Raises ServiceRefused, Stopped and IncompleteRun; everything before is kept.
-    """
-    for items in run.batches(wanted, batch, key=lambda item: item.key):
-        if log is not None:
-            log.follow()
-        for item in items:
-            _store(run.connection, item)
-    if log is not None:
-        log.follow()
-
-
-def _store(connection: sqlite3.Connection, item: Item) -> None:
-    if item.record is None:
-        what = record_absence(connection, "pubmed", int(item.pmid), item.at)
-        note(connection, "pubmed", int(item.pmid), None, what, item.at)
-        return
-    happened = store_record(connection, item.record, item.at)
-    connection.execute("DELETE FROM absent WHERE source = 'pubmed' AND identifier = ?", (int(item.pmid),))
-    note(connection, "pubmed", int(item.pmid), item.record.doi, happened, item.at)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leftoff.papers import works
-from leftoff.papers.log import ProgressLog, note, wanted
-from leftoff.papers.report import SyncReport
+from leftoff.papers.keeping import keep_all
+from leftoff.papers.log import ProgressLog, wanted
 from leftoff.papers.searches import Search, complete, open_search, search_of_list
-from leftoff.papers.store import record_absence, store_record
+from leftoff.papers.sync_report import SyncReport
 from leftoff.papers.tables import now
 from leftoff.papers.walks import Item, Lookups, Walks, dead_among
 
@@ -119,23 +119,7 @@ def _look_up(
 
 
 def _store_pages(run: Run, pages: Iterable[list[Item]], log: ProgressLog | None) -> None:
-    for items in run.pages(pages, key=lambda item: item.key, duplicates="skip"):
-        if log is not None:
-            log.follow()
-        for item in items:
-            _store(run.connection, item)
-    if log is not None:
-        log.follow()
-
-
-def _store(connection: sqlite3.Connection, item: Item) -> None:
-    if item.work is None:
-        what = record_absence(connection, works.SOURCE, item.doi, item.at)
-        note(connection, works.SOURCE, None, item.doi, what, item.at)
-        return
-    happened = store_record(connection, works.record(item.work), item.at)
-    connection.execute("DELETE FROM absent WHERE source = 'crossref' AND identifier = ?", (item.doi,))
-    note(connection, works.SOURCE, None, item.doi, happened, item.at)
+    keep_all(run.connection, run.pages(pages, key=lambda item: item.key, duplicates="skip"), log)
 
 
 def _lacking(connection: sqlite3.Connection, dois: Iterator[str]) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leftoff.papers.account import Account, Brought
-from leftoff.papers.fetch import Wanted, fetch_and_store
+from leftoff.papers.fetch import Wanted
+from leftoff.papers.keeping import keep_all
 from leftoff.papers.pmids import clear_completed, list_log, list_pmids
 from leftoff.papers.searches import Search, complete, open_search, shortfall_of
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from leftoff.papers.asked import Asked
     from leftoff.papers.entrez import Entrez
     from leftoff.papers.log import ProgressLog
-    from leftoff.papers.report import SyncReport
+    from leftoff.papers.sync_report import SyncReport
     from leftoff.work.run import Run
 
 
@@ -38,7 +39,7 @@ def _bring(run: Run, entrez: Entrez, search: Search, batch: int, log: ProgressLo
     """Fetch what was listed and close the search."""
     wanted = Wanted(run, entrez, search, batch)
     wanted.forget_stale()
-    fetch_and_store(run, wanted, batch, log)
+    keep_all(run.connection, run.batches(wanted, batch, key=lambda item: item.key), log)
     walked = run.report_of_pass
     shortfall = shortfall_of(run, search)
     complete(run, search, missing=shortfall + (0 if walked is None else walked.dead))  # the pass itself refuses a gap

@@ -30,6 +30,7 @@ LACKING = "SELECT id FROM paper WHERE id NOT IN (SELECT id FROM words_docsize)" 
 PAPER = "SELECT title, abstract FROM paper WHERE id = ?"
 AUTHORS = f"SELECT {', '.join(Author._fields)} FROM author WHERE paper_id = ? ORDER BY position"  # noqa: S608  (ours)
 MESH = f"SELECT {', '.join(Heading._fields)} FROM mesh WHERE paper_id = ? ORDER BY position"  # noqa: S608  (ours)
+KNOWN = "SELECT title, abstract, author, mesh FROM words WHERE rowid = ?"
 Words = tuple[str, str, str, str]
 
 
@@ -52,7 +53,7 @@ def create(connection: sqlite3.Connection) -> None:
 def keep(connection: sqlite3.Connection, paper: int, words: Words, *, new: bool = False) -> None:
     """Let the index say these words of a paper; ``new``: it said none so far."""
     if not new:
-        known = connection.execute("SELECT title, abstract, author, mesh FROM words WHERE rowid = ?", (paper,)).fetchone()
+        known = connection.execute(KNOWN, (paper,)).fetchone()
         if known == words:
             return  # as where Crossref's work joins a paper of PubMed
         if known is not None:

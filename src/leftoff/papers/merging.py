@@ -28,7 +28,9 @@ UPDATE = f"UPDATE paper SET {', '.join(f'{column} = ?' for column in COLUMNS)} W
 COMPARED = ("title", "journal", "year", "volume", "issue", "pages", "authors")
 
 
-def show(connection: sqlite3.Connection, paper: int, records: Iterable[tuple[Record, str]], *, new: bool = False) -> None:
+def show(
+    connection: sqlite3.Connection, paper: int, records: Iterable[tuple[Record, str]], *, new: bool = False
+) -> None:
     """Let the paper show what its records say.
 
     records: at least one, each with when it was fetched; new: nothing was shown of the paper yet.

@@ -128,7 +128,6 @@ def _distinct(element: etree._Element | None, name: str) -> list[str]:
     return list(dict.fromkeys(text for each in children if (text := plain(each))))
 
 
-
 def _check_root(root: etree._Element) -> None:
     if root.tag in ROOTS:
         return
@@ -255,7 +254,7 @@ def _author(element: etree._Element) -> Author:
 def _mesh(citation: etree._Element) -> Iterator[Heading]:
     for heading in citation.iterfind("MeshHeadingList/MeshHeading"):
         descriptor: etree._Element | None = None
-        qualifiers = []
+        qualifiers: list[tuple[str | None, str | None, bool]] = []
         for child in heading:
             if child.tag == "DescriptorName":
                 descriptor = child

@@ -14,7 +14,7 @@ from leftoff.papers.asked import Asked, Source, check
 from leftoff.papers.crossref import Crossref
 from leftoff.papers.entrez import LARGEST_FETCH, Entrez
 from leftoff.papers.log import ProgressLog
-from leftoff.papers.report import SyncReport
+from leftoff.papers.sync_report import SyncReport
 from leftoff.work.journal import Journal
 from leftoff.work.journal import open as open_journal
 from leftoff.work.progress import Progress

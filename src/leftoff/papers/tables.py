@@ -138,7 +138,7 @@ SCHEMA = (
     SELECT shown.paper_id, field.name AS field, shown.source, shown.identifier, raw.fetched_at
     FROM shown JOIN field ON instr('; ' || shown.fields || ';', '; ' || field.name || ';')
     JOIN raw ON raw.source = shown.source AND raw.identifier = shown.identifier
-    """,
+    """,  # noqa: S608  (names of our own)
     """
     CREATE TABLE IF NOT EXISTS revision (
         id INTEGER PRIMARY KEY,
@@ -245,7 +245,7 @@ def create(connection: sqlite3.Connection) -> None:
     Raises UsageError for tables of a development version before 0.1, and where SQLite has no FTS5.
     """
     known, origins = (
-        [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] for table in ("paper", "shown")
+        [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] for table in ("raw", "shown")
     )
     if known and "fields" not in origins:
         raise UsageError(

@@ -17,8 +17,10 @@ def plain(element: etree._Element) -> str:
 
 
 def text_at(element: etree._Element | None, *paths: str) -> str | None:
-    """Return the text at the first of the paths that has one, None if none has."""
-    for path in () if element is None else paths:
+    """Return the text at the first of the paths that has one, None if none has or there is no element."""
+    if element is None:
+        return None
+    for path in paths:
         found = element.find(path)
         if found is not None and (text := plain(found)):
             return text

@@ -23,12 +23,13 @@ from leftoff.papers.question import Question
 from leftoff.papers.searches import AHEAD, Search
 from leftoff.papers.spans import DAY, Kind, Span, everything
 from leftoff.papers.tables import now
-from leftoff.papers.works import Work
+from leftoff.papers.works import SOURCE, Work, record
 
 if TYPE_CHECKING:
     import sqlite3
 
     from leftoff.papers.crossref import Crossref
+    from leftoff.papers.record import Record
     from leftoff.work.run import Run
 
 PAGE = 1_000  # DOIs of a list that are looked at together
@@ -55,6 +56,17 @@ class Item:
     doi: str
     work: Work | None
     at: str
+    source = SOURCE
+
+    @property
+    def identifier(self) -> str:
+        """The DOI as the tables hold it."""
+        return self.doi
+
+    @property
+    def record(self) -> Record | None:
+        """What the work says; it is read here."""
+        return None if self.work is None else record(self.work)
 
     @property
     def key(self) -> str:
