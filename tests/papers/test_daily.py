@@ -145,7 +145,7 @@ def test_what_left_something_missing_is_due(monkeypatch: pytest.MonkeyPatch) -> 
     victim = str(query(DB, "SELECT min(identifier) FROM found WHERE query = 'patients'")[0][0])
     DB.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr("leftoff.papers.fetch.store_record", refuse_one)
+        patched.setattr("leftoff.papers.keeping.store_record", refuse_one)
         for _ in range(3):
             with pytest.raises(ValueError, match="no good"):
                 sync_project(only=["second"])

@@ -3,6 +3,9 @@
 1. A window is one `step` of the run: its PMIDs and its mark commit together, and a listing that is begun again asks for
    no window twice.
 2. A stored PMID is listed as revised only by a modification-date window that is not before the day it was fetched.
+3. Where the service's count is not explained by what the windows since the last search brought, everything is listed
+   again: what is in no new window is found so, and so is what is no longer there. That is looked at once more; what the
+   service does not send then is marked as deleted.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from leftoff.papers.found import note_found
+from leftoff.papers.found import note_found, note_left
 from leftoff.papers.log import wanted
 from leftoff.papers.searches import AHEAD, Search, search_of_list
 from leftoff.papers.tables import now
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
     from leftoff.work.run import Run
 
 KINDS: tuple[Kind, ...] = ("edat", "mdat")
+LEFT = """
+    SELECT identifier, EXISTS (SELECT 1 FROM raw WHERE source = 'pubmed' AND identifier = found.identifier) FROM found
+    WHERE source = 'pubmed' AND query = ? AND left_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM listed WHERE search_id = ? AND pmid = found.identifier)
+"""
 
 
 class Seen(TypedDict):
@@ -54,8 +62,10 @@ def list_pmids(run: Run, entrez: Entrez, search: Search) -> None:
         if search.since is None:
             total = run.step(f"count {search.id}", lambda: entrez.count(search.query, replace(all_days, whole=False)))
     shortfall = 0
-    if search.first_day is None or _grew_elsewhere(connection, search, total):
+    if search.first_day is None or _changed_elsewhere(connection, search, total):
         total, shortfall = _list_all(run, entrez, search, all_days)
+        if not shortfall and search.most is None:
+            run.step(f"list {search.id} left", lambda: _list_left(connection, search))
     connection.execute(
         "UPDATE search SET listed_at = ?, total = ?, shortfall = ? WHERE id = ?", (now(), total, shortfall, search.id)
     )
@@ -98,10 +108,11 @@ def _list_all(run: Run, entrez: Entrez, search: Search, root: Window) -> tuple[i
     return count, max(0, min(again, count) - listed)
 
 
-def _grew_elsewhere(connection: sqlite3.Connection, search: Search, total: int | None) -> bool:
-    """Say whether the service counts more records than it did, and than the windows since then brought.
+def _changed_elsewhere(connection: sqlite3.Connection, search: Search, total: int | None) -> bool:
+    """Say whether the service counts another number of records than it did and the windows since then brought.
 
-    PubMed dates what it adds late by its publication, so that a record can be new and in no window of new ones.
+    PubMed dates what it adds late by its publication, so that a record can be new and in no window of new ones. Fewer
+    there are where some were deleted, or revised so that the query does not find them any more.
     """
     before = connection.execute(
         "SELECT total FROM search WHERE source = 'pubmed' AND query = ? AND completed_at IS NOT NULL"
@@ -114,7 +125,14 @@ def _grew_elsewhere(connection: sqlite3.Connection, search: Search, total: int |
         " AND NOT EXISTS (SELECT 1 FROM absent WHERE source = 'pubmed' AND identifier = listed.pmid)",
         (search.id,),
     ).fetchone()
-    return total is not None and before is not None and total - before[0] > new[0]
+    return total is not None and before is not None and total - before[0] != new[0]
+
+
+def _list_left(connection: sqlite3.Connection, search: Search) -> None:
+    """List what the query found before and does not find now, to be looked at once."""
+    rows = connection.execute(LEFT, (search.query, search.id)).fetchall()
+    note_left(connection, "pubmed", search.query, [pmid for pmid, _ in rows])
+    _insert(connection, search, [(pmid, 1) for pmid, stored in rows if stored])
 
 
 def _ask(run: Run, entrez: Entrez, search: Search, window: Window) -> Seen:
@@ -171,7 +189,7 @@ def _note(connection: sqlite3.Connection, search: Search, window: Window, hits: 
         note_found(connection, "pubmed", search.query, [int(pmid) for pmid in hits.pmids[:left]])
 
 
-def _insert(connection: sqlite3.Connection, search: Search, rows: list[tuple[str, int]]) -> None:
+def _insert(connection: sqlite3.Connection, search: Search, rows: list[tuple[str | int, int]]) -> None:
     connection.executemany(
         "INSERT INTO listed (search_id, pmid, revised) VALUES (?, ?, ?)"
         " ON CONFLICT (search_id, pmid) DO UPDATE SET revised = max(revised, excluded.revised)",

@@ -75,7 +75,7 @@ HELD = """
     SELECT count(raw.identifier), count(CASE WHEN raw.identifier IS NULL THEN absent.identifier END) FROM found
     LEFT JOIN raw ON raw.source = found.source AND raw.identifier = found.identifier
     LEFT JOIN absent ON absent.source = found.source AND absent.identifier = found.identifier
-    WHERE found.source = ? AND found.query = ?
+    WHERE found.source = ? AND found.query = ? AND found.left_at IS NULL
 """
 NEWEST_SEARCH = "FROM search WHERE source = ? AND query = ? AND {} ORDER BY id DESC LIMIT 1"
 DAYS = """

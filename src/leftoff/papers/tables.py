@@ -204,6 +204,7 @@ SCHEMA = (
         query TEXT NOT NULL,          -- as in search
         identifier NOT NULL,          -- a record that a search of this query found, whether it is stored or not
         at TEXT NOT NULL,             -- when it was found first
+        left_at TEXT,                 -- since then the query finds it no longer; NULL: it did, the last time
         PRIMARY KEY (source, query, identifier)
     ) WITHOUT ROWID
     """,
@@ -255,8 +256,9 @@ def create(connection: sqlite3.Connection) -> None:
     for statement in SCHEMA:
         connection.execute(statement)
     index.create(connection)
-    if "missing" not in [row[1] for row in connection.execute("PRAGMA table_info(search)")]:
-        connection.execute("ALTER TABLE search ADD COLUMN missing INTEGER")
+    for table, column in (("search", "missing INTEGER"), ("found", "left_at TEXT")):  # what came later
+        if column.split()[0] not in [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
 def clock() -> datetime:
