@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -189,7 +189,7 @@ def _note(connection: sqlite3.Connection, search: Search, window: Window, hits: 
         note_found(connection, "pubmed", search.query, [int(pmid) for pmid in hits.pmids[:left]])
 
 
-def _insert(connection: sqlite3.Connection, search: Search, rows: list[tuple[str | int, int]]) -> None:
+def _insert(connection: sqlite3.Connection, search: Search, rows: Sequence[tuple[str | int, int]]) -> None:
     connection.executemany(
         "INSERT INTO listed (search_id, pmid, revised) VALUES (?, ?, ?)"
         " ON CONFLICT (search_id, pmid) DO UPDATE SET revised = max(revised, excluded.revised)",
