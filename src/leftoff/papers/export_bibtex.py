@@ -36,6 +36,12 @@ ESCAPES: Final = str.maketrans(
     }
 )  # fmt: skip
 VERBATIM: Final = str.maketrans({"{": "%7B", "}": "%7D", "\\": "%5C"})  # of a DOI, as a URL has them
+# What pylatexenc writes otherwise: another accent, a letter of mathematics outside of it, a command that LaTeX lacks.
+LETTERS: Final = {
+    "\u0171": "\\H{u}", "\u0170": "\\H{U}", "\u0453": "\\'\\cyrg", "\u0403": "\\'\\CYRG",
+    "\u045c": "\\'\\cyrk", "\u040c": "\\'\\CYRK", "\u025b": "\\ensuremath{\\varepsilon}",
+    **{letter: letter for letter in "\u0127\u0126\u0138\u0149\u0167\u0166"},
+}  # fmt: skip
 WORD = re.compile(r"[^\W_](?:(?:[^\s\"()\[\],;:\u2013\u2014-]|-(?!-))*[^\W_])?")
 AND = re.compile(r"\band\b", re.IGNORECASE)
 
@@ -70,12 +76,14 @@ def escaped(text: str) -> str:
 
 def _latex() -> Encode:
     try:
-        from pylatexenc.latexencode import UnicodeToLatexEncoder
+        from pylatexenc.latexencode import RULE_DICT, UnicodeToLatexConversionRule, UnicodeToLatexEncoder
     except ImportError as error:
         raise MissingExtra(
             f'LaTeX commands need {error.name}, which is not installed: pip install "leftoff[papers]"'
         ) from error
+    letters = UnicodeToLatexConversionRule(RULE_DICT, {ord(letter): text for letter, text in LETTERS.items()})
     encoder = UnicodeToLatexEncoder(
+        conversion_rules=[letters, "defaults"],
         non_ascii_only=True,
         replacement_latex_protection="braces-all",  # {\'e}: a special character of BibTeX, one letter of a name
         unknown_char_policy="keep",

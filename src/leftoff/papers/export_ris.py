@@ -41,7 +41,7 @@ def fields(paper: Exported) -> Iterator[tuple[str, str]]:
     yield "VL", citing.said(paper.volume)
     yield "IS", citing.said(paper.issue)
     yield from _pages(citing.pages_in_a_line(paper))
-    yield "SN", citing.several(paper.issn or paper.isbn)
+    yield "SN", citing.several("; ".join(filter(None, (paper.issn, paper.isbn))))
     yield "PB", citing.one_line(paper.publisher or "")
     yield "DO", paper.doi or ""
     yield "AN", "" if paper.pmid is None else str(paper.pmid)
