@@ -26,7 +26,6 @@ from tests.papers.test_works import WORKS
 PROGRAMS = Path(__file__).parent / "programs.py"
 FREELY = ("--limit", "0", "--ban-after", "1")
 RATE = 0.01  # of each fault; one request in six meets one
-LATENCY = 0.06  # seconds of an answer, so that half of the kills meet a request that is under way
 KILLS = 4  # on one database; one more could make a dead letter of a record that was in hand each time
 REFUSALS = 3  # in a row: a service that gives no usable answer six times refuses, and the command is run again
 
@@ -35,17 +34,19 @@ REFUSALS = 3  # in a row: a service that gives no usable answer six times refuse
 class Client:
     """Be what a client tells of itself, and what the services then demand of it, as they were recorded.
 
-    spacing: seconds that lie between two requests to PubMed and to Crossref; most: in a second; at_once: at Crossref.
+    spacing: seconds that lie between two requests to PubMed and to Crossref; most: in a second; at_once: at Crossref;
+    latency: seconds of each answer, below the spacing, so that most kills meet a request that is under way.
     """
 
     tells: dict[str, str]
     spacing: tuple[float, float]
     most: tuple[int, int]
     at_once: int
+    latency: float
 
 
-KNOWN = Client({"api_key": "a-key", "email": "a@example.org"}, (0.11, 0.125), (10, 10), 3)
-NOBODY = Client({}, (0.37, 0.25), (3, 5), 1)
+KNOWN = Client({"api_key": "a-key", "email": "a@example.org"}, (0.11, 0.125), (10, 10), 3, 0.08)
+NOBODY = Client({}, (0.37, 0.25), (3, 5), 1, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,12 @@ def rng():
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     return random.Random(seed)
+
+
+def report_in(end: End) -> Any:
+    """Return the report that a sync printed, behind what it told of faults; None if a service refused."""
+    lines = end.output.splitlines()
+    return json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
 
 
 @dataclass
@@ -98,7 +105,7 @@ class Chain:
         end = self.server.run(self.program, plan, limit=120.0, **when)
         assert end.code in (0, -9), end.output
         self.kills += [self.place()] if end.killed else []
-        self.refusals += end.code == 0 and not end.output.strip()
+        self.refusals += end.code == 0 and report_in(end) is None
         self.check()
         return end
 
@@ -107,8 +114,8 @@ class Chain:
         for _ in range(1 + REFUSALS):
             end = self.sync()
             assert end.code == 0, f"killed at its end: {end.output}"
-            if end.output.strip():
-                return json.loads(end.output.splitlines()[-1])
+            if (report := report_in(end)) is not None:
+                return report
         pytest.fail("the services refuse again and again")
 
     def check(self) -> None:
@@ -175,7 +182,7 @@ class Chain:
 CASES = [
     pytest.param(KNOWN, 8, id="known-few"),
     pytest.param(NOBODY, 2, id="nobody-few"),
-    pytest.param(KNOWN, 120, id="known-many", marks=pytest.mark.prove),
+    pytest.param(KNOWN, 150, id="known-many", marks=pytest.mark.prove),
     pytest.param(NOBODY, 100, id="nobody-many", marks=pytest.mark.prove),
 ]
 
@@ -187,7 +194,7 @@ def test_kill_at_any_instant(server, works, tmp_path, rng, counted, client, want
 
     The replicas keep the recorded limits and ban at the first violation. All is counted from their logs.
     """
-    options = ("--ban-after", "1", "--latency", str(LATENCY), "--seed", str(rng.randrange(1000)))
+    options = ("--ban-after", "1", "--latency", str(client.latency), "--seed", str(rng.randrange(1000)))
     plan = {**client.tells, "longest": faulty.LONGEST}
     kills, told = [], {"pubmed": [], "crossref": []}
     with (
@@ -221,7 +228,7 @@ def test_kill_at_any_instant(server, works, tmp_path, rng, counted, client, want
         assert absent == listed - sent
         assert {str(name) for _, name in whole.had} == sent | faulty.found_at_crossref(crossref, "of")
         assert not any(replica.ask()["violations"] for replica in (ncbi, crossref))
-    assert {*kills} == {"pubmed", "crossref"} or wanted < KILLS
+    assert {*kills} == {"pubmed", "crossref"} or wanted < 100
     for service in told:
         counted("kills of a sync of both services within their limits", service, kills.count(service))
 
