@@ -22,6 +22,16 @@ def run(plan):
         print(json.dumps(sync(**plan).as_dict() | {"peak": _peak()}), flush=True)
 
 
+def within_limits(plan):
+    """Sync as planned, at the pace that the services demand. Short are only the waits that no limit asks for.
+
+    longest: the seconds that an answer of this service takes at most, so long a request of a killed process may count.
+    """
+    crossref.LINGER = plan.pop("longest")
+    service.retry.delay = lambda failures: 0.02 * failures
+    run({**plan, "quick": False})
+
+
 def daily(plan):
     """Sync what is due of a project, as on the day that is planned; print what became of it."""
     _hurry()
@@ -44,7 +54,7 @@ def _write_down_starts(ledger):
     def remembered(self, fd, now, last, not_before):
         remember(self, fd, now, last, not_before)
         if last == now:
-            ledger.note("start", now / SECOND)
+            ledger.note(f"start-{self.name}", now / SECOND)
 
     Limiter._remember = remembered
 

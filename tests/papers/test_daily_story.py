@@ -12,21 +12,26 @@ import pytest
 
 import leftoff
 from leftoff.papers import report, tables
-from leftoff.testing.crossref_works import load
 from leftoff.testing.kills import ForkServer
 from leftoff.testing.ncbi_process import serve as serve_ncbi
 from leftoff.testing.replica_process import serve
 from tests.papers.conftest import SHIPPED
 from tests.papers.evidence import content
-from tests.papers.test_kills_both import CROSSREF_FAULTS, FREELY, NCBI_FAULTS, PROGRAMS
+from tests.papers.faulty import some_works
+from tests.papers.test_kills_both import FREELY, PROGRAMS
 from tests.papers.test_works import WORKS
 
 FIRST = date(2026, 3, 1)
 DAYS = 30
 REFUSED = {9, 10}  # days on which PubMed answers nothing but errors
 CHANGES = {"growing": 0.1, "revised": 0.02}
-# Without `flip`: it may exchange a colon of a title, and then the JSON is sound and nobody can tell.
-NOTICED = [fault for fault in CROSSREF_FAULTS if not fault.startswith("flip:")]
+NCBI_FAULTS = ["429-bare:0.03", "error-200:0.03", "empty-200:0.03", "truncated:0.03", "reset:0.03", "shortfall:0.05"]
+CROSSREF_FAULTS = [
+    f"{name}:0.02" for name in (
+        "429", "429-bare", "empty-200", "html-200", "500", "502", "503", "504", "lost-page", "cursor-expiry",
+        "short-page", "no-limits", "doubled-limits", "odd-limits", "flip", "truncated", "short-length", "reset",
+    )
+]  # fmt: skip
 PROJECT = """
 [papers]
 db = "papers.db"
@@ -51,11 +56,7 @@ every = "7d"
 @pytest.fixture
 def works(tmp_path: Path) -> Path:
     """A folder with some real works."""
-    folder = tmp_path / "works"
-    folder.mkdir()
-    lines = [json.dumps(work.versions[-1]) for work in list(load(WORKS).values())[:200]]
-    (folder / "works.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+    return some_works(tmp_path / "works", WORKS, 200)
 
 
 def last_complete_day(db: Path, service: str = "pubmed", asked: str = "of") -> Any:
@@ -75,7 +76,7 @@ def test_thirty_days_are_one_sync(works: Path, tmp_path: Path, monkeypatch: pyte
         ForkServer(PROGRAMS) as server,
         serve_ncbi(SHIPPED, *FREELY, *started, *NCBI_FAULTS, *changes) as ncbi,
         serve(
-            "leftoff.testing.crossref", works, *FREELY, "--polite-limit", "0", *started, *NOTICED, *changes
+            "leftoff.testing.crossref", works, *FREELY, "--polite-limit", "0", *started, *CROSSREF_FAULTS, *changes
         ) as crossref,
     ):
         (tmp_path / "leftoff.toml").write_text(PROJECT.format(ncbi=ncbi.eutils, crossref=crossref.url))

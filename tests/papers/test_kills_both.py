@@ -7,32 +7,46 @@ import json
 import random
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import leftoff
-from leftoff.testing.crossref_works import load
-from leftoff.testing.kills import ForkServer, read_ledger
+from leftoff.testing.kills import End, ForkServer, read_ledger
+from leftoff.testing.ncbi_process import Running as Ncbi
 from leftoff.testing.ncbi_process import serve as serve_ncbi
-from leftoff.testing.replica_process import serve
+from leftoff.testing.replica_process import Running, serve
+from tests.papers import faulty
 from tests.papers.conftest import SHIPPED
-from tests.papers.evidence import content, query
+from tests.papers.evidence import Traffic, content, given_in, query, traffic
 from tests.papers.test_works import WORKS
 
 PROGRAMS = Path(__file__).parent / "programs.py"
 FREELY = ("--limit", "0", "--ban-after", "1")
-NCBI_FAULTS = ["429-bare:0.03", "error-200:0.03", "empty-200:0.03", "truncated:0.03", "reset:0.03", "shortfall:0.05"]
-CROSSREF_FAULTS = [
-    f"{name}:0.02" for name in (
-        "429", "429-bare", "empty-200", "html-200", "500", "502", "503", "504", "lost-page", "cursor-expiry",
-        "short-page", "no-limits", "doubled-limits", "odd-limits", "flip", "truncated", "short-length", "reset",
-    )
-]  # fmt: skip
+RATE = 0.01  # of each fault; one request in six meets one
 KILLS = 4  # on one database; one more could make a dead letter of a record that was in hand each time
-TIMES = [pytest.param(1, id="few"), pytest.param(17, id="many", marks=pytest.mark.prove)]
+REFUSALS = 3  # in a row: a service that gives no usable answer six times refuses, and the command is run again
+
+
+@dataclass(frozen=True)
+class Client:
+    """Be what a client tells of itself, and what the services then demand of it, as they were recorded.
+
+    spacing: seconds that lie between two requests to PubMed and to Crossref; most: in a second; at_once: at Crossref;
+    latency: seconds of each answer, below the spacing, so that most kills meet a request that is under way.
+    """
+
+    tells: dict[str, str]
+    spacing: tuple[float, float]
+    most: tuple[int, int]
+    at_once: int
+    latency: float
+
+
+KNOWN = Client({"api_key": "a-key", "email": "a@example.org"}, (0.11, 0.125), (10, 10), 3, 0.08)
+NOBODY = Client({}, (0.37, 0.25), (3, 5), 1, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +57,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def works(tmp_path_factory):
-    """A folder with some real works: enough for some pages of a small size."""
-    folder = tmp_path_factory.mktemp("works")
-    lines = [json.dumps(work.versions[-1]) for work in list(load(WORKS).values())[:300]]
-    (folder / "works.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+    return faulty.some_works(tmp_path_factory.mktemp("works"), WORKS, 200)
 
 
 @pytest.fixture
@@ -57,47 +67,69 @@ def rng():
     return random.Random(seed)
 
 
+def report_in(end: End) -> Any:
+    """Return the report that a sync printed, behind what it told of faults; None if a service refused."""
+    lines = end.output.splitlines()
+    return json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
+
+
 @dataclass
 class Chain:
     """One database that is killed again and again, and all that is known of it from outside.
 
-    Its name is its API key and its address, by which its requests are told from others'.
+    One chain follows the other: what the replicas log from its beginning to its end is its own.
     """
 
     server: ForkServer
-    ncbi: Any
-    crossref: Any
+    ncbi: Ncbi
+    crossref: Running
     folder: Path
     batch: int = 20
     plan: dict[str, Any] = field(default_factory=dict)
+    program: str = "run"
+    kills: list[str] = field(default_factory=list)
+    refusals: int = 0
     had: set[Any] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
         self.db, self.log, self.ledger = (self.folder / name for name in ("papers.db", "log.jsonl", "ledger"))
+        self.before = {"pubmed": len(self.ncbi.log()), "crossref": len(self.crossref.log())}
 
-    def sync(self, **when):
+    def sync(self, **when: Any) -> End:
         """Sync to the end or to the death, and check what holds then."""
         plan = {
             "query": "of", "source": "both", "db": str(self.db), "batch": self.batch, "log": str(self.log),
-            "ledger": str(self.ledger), "ncbi_url": self.ncbi.eutils, "crossref_url": self.crossref.url,
-            "api_key": self.folder.name, "email": f"{self.folder.name}@example.org", **self.plan,
+            "ledger": str(self.ledger), "ncbi_url": self.ncbi.eutils, "crossref_url": self.crossref.url, **self.plan,
         }  # fmt: skip
-        end = self.server.run("run", plan, limit=120.0, **when)
+        end = self.server.run(self.program, plan, limit=120.0, **when)
         assert end.code in (0, -9), end.output
+        self.kills += [self.place()] if end.killed else []
+        self.refusals += end.code == 0 and report_in(end) is None
         self.check()
         return end
 
-    def finish(self):
-        end = self.sync()
-        assert end.code == 0, f"killed at its end: {end.output}"
-        return json.loads(end.output.splitlines()[-1])
+    def finish(self) -> Any:
+        """Sync until the services have not refused, and return the accounts."""
+        for _ in range(1 + REFUSALS):
+            end = self.sync()
+            assert end.code == 0, f"killed at its end: {end.output}"
+            if (report := report_in(end)) is not None:
+                return report
+        pytest.fail("the services refuse again and again")
 
-    def check(self):
-        """Nothing stored is lost, each record has its mark and each mark its record, the log tells of nothing else."""
+    def check(self) -> None:
+        """Nothing stored is lost, each record has its mark and each mark its record, the log tells of nothing else.
+
+        What came and is not stored is no more than the batch or page that was under way.
+        """
         now = set(query(self.db, "SELECT source, identifier FROM raw"))
         assert self.had <= now, f"lost: {self.had - now}"
         self.had = now
+        for service in ("pubmed", "crossref"):
+            came = given_in(self.asked(service))
+            unstored = came - {str(identifier) for source, identifier in now if source == service}
+            assert len(unstored) <= self.batch, f"{len(unstored)} records of {service} came and are not stored"
         if not self.db.exists():
             return
         absent = set(query(self.db, "SELECT source, identifier FROM absent"))
@@ -112,57 +144,104 @@ class Chain:
         told = [tuple(line[name] for name in ("source", "pmid", "doi", "what", "at")) for line in lines]
         assert told == events[: len(told)], "the log tells what the database does not have"
 
-    def asked(self, *, cursors=False):
-        """Return the parameters of this database's requests to Crossref, or how repeated cursors fared."""
-        mine = [e for e in self.crossref.log() if e["params"].get("mailto") == f"{self.folder.name}@example.org"]
-        if not cursors:
-            return [entry["params"] for entry in mine]
-        # A page that came moves the cursor on: the same cursor is right then. After a loss it must not come again.
-        last: dict[str, bool] = {}
-        wrong = []
-        for entry in mine:
-            cursor = entry["params"].get("cursor", "*")
-            if cursor != "*":
-                if last.get(cursor) is False:
-                    same = [each for each in mine if each["params"].get("cursor") == cursor]
-                    wrong.append([(each["fault"], each["status"], len(each["served"])) for each in same])
-                last[cursor] = bool(entry["served"]) and entry["fault"] in (None, *HARMLESS)
-        return wrong
+    def asked(self, service: str) -> list[dict[str, Any]]:
+        """Return this database's requests to a service, as its replica logged them."""
+        return {"pubmed": self.ncbi, "crossref": self.crossref}[service].log()[self.before[service] :]
+
+    def place(self) -> str:
+        """Return which of the services was being asked when it was killed."""
+        asked = dict(query(self.db, "SELECT source, max(id) FROM search GROUP BY source"))
+        complete = query(self.db, "SELECT source FROM search WHERE completed_at IS NOT NULL")
+        return "crossref" if "crossref" in asked or ("pubmed",) in complete else "pubmed"
+
+    def nearest(self) -> list[float]:
+        """Return how near two requests to each service started, by the clock of the limiter that spaces them."""
+        starts = [line for line in read_ledger(self.ledger) if line.word.startswith("start-")]
+        nearest = []
+        for url in (self.ncbi.url, self.crossref.url):
+            mine = sorted(float(line.key) for line in starts if url.endswith(line.word.removeprefix("start-")))
+            nearest.append(min(later - earlier for earlier, later in itertools.pairwise(mine)))
+        return nearest
+
+    def judge(self, client: Client) -> dict[str, Traffic]:
+        """Hold what the replicas logged against the limits and against what may come twice, and return it."""
+        assert all(nearest >= least for nearest, least in zip(self.nearest(), client.spacing, strict=True))
+        told = {service: traffic(self.asked(service)) for service in ("pubmed", "crossref")}
+        for (service, each), most in zip(told.items(), client.most, strict=True):
+            assert each.violations == 0
+            assert each.most <= most
+            assert (each.at_once or 0) <= client.at_once
+            assert each.astray == 0
+            ended = len(self.kills) + self.refusals
+            assert each.twice <= each.may_come_twice(ended, self.batch), f"{service}: {each}"
+            assert each.restarted - each.lost <= ended, f"{service}: {each}"
+            assert each.given == sum(source == service for source, _ in self.had)
+        return told
 
 
-HARMLESS = ("no-limits", "doubled-limits", "odd-limits", "short-page")
+CASES = [
+    pytest.param(KNOWN, 8, id="known-few"),
+    pytest.param(NOBODY, 2, id="nobody-few"),
+    pytest.param(KNOWN, 150, id="known-many", marks=pytest.mark.prove),
+    pytest.param(NOBODY, 100, id="nobody-many", marks=pytest.mark.prove),
+]
 
 
-@pytest.mark.parametrize("times", TIMES)
-def test_kill_at_any_instant(server, works, tmp_path, rng, times):
-    """Killed at instants all over its span, with every fault on, it ends as if nothing had happened."""
-    faults = ["--seed", str(rng.randrange(1000)), "--fault"]
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("client", "wanted"), CASES)
+def test_kill_at_any_instant(server, works, tmp_path, rng, counted, client, wanted):
+    """Killed at random instants under the services' own limits, with every fault on, it ends as if nothing happened.
+
+    The replicas keep the recorded limits and ban at the first violation. All is counted from their logs.
+    """
+    options = ("--ban-after", "1", "--latency", str(client.latency), "--seed", str(rng.randrange(1000)))
+    plan = {**client.tells, "longest": faulty.LONGEST}
+    kills, told = [], {"pubmed": [], "crossref": []}
     with (
-        serve_ncbi(SHIPPED, *FREELY, *faults, *NCBI_FAULTS) as ncbi,
-        serve("leftoff.testing.crossref", works, *FREELY, "--polite-limit", "0", *faults, *CROSSREF_FAULTS) as crossref,
+        serve_ncbi(SHIPPED, *options, *faulty.ncbi_faults_at(RATE)) as ncbi,
+        serve("leftoff.testing.crossref", works, *options, *faulty.crossref_faults_at(RATE)) as crossref,
     ):
-        whole = Chain(server, ncbi, crossref, tmp_path / "whole")
-        report = whole.finish()
-        assert report["missing"] == 0
+        whole = Chain(server, ncbi, crossref, tmp_path / "whole", plan=plan, program="within_limits")
+        assert whole.finish()["missing"] == 0
+        whole.judge(client)
         lines = read_ledger(whole.ledger)
-        span, kills = lines[-1].at - lines[0].at, 0
-        chains = 3 * times
-        for number in range(chains):
-            chain = Chain(server, ncbi, crossref, tmp_path / f"chain-{number}")
-            places = [(kill + (number + 0.5) / chains) / KILLS for kill in range(KILLS)]
-            for before, place in itertools.pairwise([0, *places]):
-                kills += chain.sync(after=(place - before) * span).killed
-            last = chain.finish()
-            assert last["missing"] == 0
+        span = lines[-1].at - lines[0].at
+        for number in itertools.count():
+            if len(kills) >= wanted:
+                break
+            assert number < wanted, f"only {len(kills)} kills came before the end"
+            chain = Chain(server, ncbi, crossref, tmp_path / f"chain-{number}", plan=plan, program="within_limits")
+            for _ in range(min(KILLS, wanted - len(kills))):
+                chain.sync(after=rng.uniform(0, span / 2))
+            kills += chain.kills
+            assert chain.finish()["missing"] == 0
             assert content(chain.db) == content(whole.db)
-            assert chain.asked(cursors=True) == []
-            requests = len(chain.asked())
+            for service, each in chain.judge(client).items():
+                told[service].append(each)
             again = chain.finish()
             assert (again["stored"], again["missing"]) == (0, 0)
-            assert all(params.get("cursor", "*") == "*" for params in chain.asked()[requests:])
-        print(f"{kills} kills over {span:.2f} s")
-        assert kills > chains
-        assert not any(entry["violation"] for replica in (ncbi, crossref) for entry in replica.log())
+        print_table(kills, told)
+        for replica in (ncbi, crossref):
+            faulty.calm(replica)
+        listed, sent = faulty.found_at_pubmed(ncbi, "of")
+        absent = {str(pmid) for (pmid,) in query(whole.db, "SELECT identifier FROM absent")}
+        assert absent == listed - sent
+        assert {str(name) for _, name in whole.had} == sent | faulty.found_at_crossref(crossref, "of")
+        assert not any(replica.ask()["violations"] for replica in (ncbi, crossref))
+    assert {*kills} == {"pubmed", "crossref"} or wanted < 100
+    for service in told:
+        counted("kills of a sync of both services within their limits", service, kills.count(service))
+
+
+def print_table(kills: list[str], told: dict[str, list[Traffic]]) -> None:
+    """Print what was counted in the access logs of all chains together."""
+    for service, each in told.items():
+        rows = [asdict(one) for one in each]
+        sums = ("requests", "faulty", "given", "twice", "restarted", "lost", "windows", "violations")
+        total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in sums}
+        total |= {"nearest": round(min(row["nearest"] for row in rows), 3), "most": max(row["most"] for row in rows)}
+        total["at_once"] = max((row["at_once"] or 0) for row in rows)
+        print(f"{service}: kills {kills.count(service)}, databases {len(rows)},", total)
 
 
 def test_kill_at_every_boundary(server, works, tmp_path):

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -395,3 +396,58 @@ def test_what_changes_while_it_is_walked_is_for_the_next_run(few: Path, tmp_path
         again = bring(replica, db, since="2026-01-06")
         assert again.missing == 0
         assert query(db, "SELECT count(*) FROM revision") == [(20,)]  # the page that was stored before the loss
+
+
+class Interrupted(BaseException):
+    """As good as a kill: what was under way is gone, and nothing tidies up."""
+
+
+def interrupted(replica: Running, db: Path, patch: pytest.MonkeyPatch, when: Callable[[], bool]) -> None:
+    """Bring what there is, until this is so when a request is to be sent."""
+    get = crossref.Crossref._get
+
+    def watched(self: crossref.Crossref, path: str, fields: dict[str, str]) -> bytes:
+        if when():
+            raise Interrupted
+        return get(self, path, fields)
+
+    with patch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(crossref.Crossref, "_get", watched)
+        bring(replica, db)
+
+
+def begun(replica: Running, start: int = 0) -> list[str]:
+    """Return the filters of the walks that were begun, "" for that of everything."""
+    return [params.get("filter", "") for params in asked(replica)[start:] if params.get("cursor") == "*"]
+
+
+def walked(db: Path) -> list[str]:
+    return [span for (span,) in query(db, "SELECT span FROM walked")]
+
+
+@pytest.mark.parametrize("why", ["lost", "large"])
+def test_what_was_halved_stays_so_after_a_kill(
+    why: str, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the whole span nor a half that is complete is walked again, and the count of the whole is kept."""
+    db = tmp_path / "papers.db"
+    if why == "large":
+        monkeypatch.setattr(walks, "LARGEST", 100)
+    with serve(MODULE, few, *FREELY, "--today", TODAY) as replica:
+
+        def at_the_second_half() -> bool:
+            lost = why == "lost" and len(begun(replica)) <= 2  # twice, then it is walked in halves
+            replica.ask("fault", name="lost-page", rate=str(int(lost)))
+            return len(walked(db)) == 1
+
+        interrupted(replica, db, monkeypatch, at_the_second_half)
+        *_, half = before = begun(replica)
+        assert before.count("") == (2 if why == "lost" else 1)
+        start = len(replica.log())
+        report = bring(replica, db)
+        after = begun(replica, start)
+        check_accounts(report, replica, db)
+        assert held(db) == truth(replica)
+        assert not {"", half} & {*after}
+        (total,) = query(db, "SELECT total FROM search ORDER BY id LIMIT 1")[0]
+        assert total == len(held(db))

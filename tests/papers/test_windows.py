@@ -96,11 +96,10 @@ def test_one_pmid_on_one_day_cannot_be_halved() -> None:
         Window("edat", TODAY, TODAY, 7, 7).halves()
 
 
-def test_a_window_is_split_at_a_day() -> None:
-    """The day begins the later part; a day outside splits nothing."""
+def test_a_window_has_a_part_from_a_day_on() -> None:
+    """The day begins that part; a day outside splits nothing."""
     window = Window("mdat", date(2026, 6, 1), TODAY)
-    later, earlier = window.split_at(date(2026, 6, 10))
-    assert (later.first, earlier.last) == (date(2026, 6, 10), date(2026, 6, 9))
+    assert window.since(date(2026, 6, 10)) == Window("mdat", date(2026, 6, 10), TODAY)
     for day in (date(2026, 6, 1), date(2026, 7, 2)):
         with pytest.raises(UsageError, match="does not split"):
-            window.split_at(day)
+            window.since(day)

@@ -36,7 +36,7 @@ LEFT = """
 
 
 class Seen(TypedDict):
-    """Be what one window brought: its count, and a day at which it has to be split to say what was revised."""
+    """Be what one window brought: its count, and a day: its part from then on has to tell what was revised."""
 
     count: int
     split: str | None
@@ -155,7 +155,7 @@ def _listed_windows(run: Run, entrez: Entrez, search: Search, root: Window) -> I
     while ahead:
         for window, _ in walk(ahead.pop(), ask):
             if (day := splits.pop(window, None)) is not None:
-                ahead.extend(reversed(window.split_at(day)))
+                ahead.append(window.since(day))  # what lies before it says nothing that this window did not say
             yield window
 
 
@@ -177,7 +177,7 @@ def _list(connection: sqlite3.Connection, entrez: Entrez, search: Search, window
         elif day <= window.first:
             rows.append((pmid, 1))
         elif day <= window.last:
-            split = min(split or day, day)  # revised before that day or since: narrower windows tell
+            split = min(split or day, day)  # revised before that day or since: a narrower window tells
     _insert(connection, search, rows)
     return Seen(count=hits.count, split=None if split is None else split.isoformat())
 

@@ -1,7 +1,7 @@
 """Walk the works that a question finds at Crossref: span by span, each page stored before the next is asked for.
 
 1. A span is walked from the beginning in one go. When a page is lost the walk begins again: what is stored already
-   comes again and costs no write. A span that was lost twice is walked in halves.
+   comes again and costs no write. A span that was lost twice is walked in halves, also after a kill.
 2. A span is complete when a walk gave as many distinct works as the service counts, or when one more walk gave nothing
    new: what is lacking then is a shortfall, which is told and lets no later search begin later.
 3. A work is stored again only if its member changed it; then its `done` mark is forgotten and set again. What a pass
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from leftoff.papers.crossref import Crossref
     from leftoff.papers.record import Record
     from leftoff.work.run import Run
+    from leftoff.work.step import Cursor
 
 PAGE = 1_000  # DOIs of a list that are looked at together
 LARGEST = 5_000  # works in one walk: what is lost with its cursor
@@ -157,6 +158,13 @@ class Walks:
     def _walk(self, span: Span) -> Iterator[list[Item]]:
         if self._is_walked(span):
             return
+        counted = self._halved(span).value
+        if counted is None:
+            yield from self._walk_whole(span)
+        else:  # before a kill
+            yield from self._walk_halves(span, counted)
+
+    def _walk_whole(self, span: Span) -> Iterator[list[Item]]:
         losses, most = 0, -1
         while True:
             seen: set[str] = set()
@@ -164,14 +172,13 @@ class Walks:
             try:
                 for page in self._crossref.walk(self._question, span, self._rows):
                     total = page.total
-                    if span.whole and self.total is None:
-                        self.total = total
+                    self._note_total(span, total)
                     works = list({work.doi: work for work in page.works if work.doi not in seen}.values())
                     seen.update(work.doi for work in works)
                     items, more = self._take(works, fresh, page.at)
                     yield items
                     if self._is_large(span, total):
-                        yield from self._walk_halves(span)
+                        yield from self._walk_halves(span, total)
                         return
                     fresh += more
                     if self._left(fresh) == 0:
@@ -181,7 +188,7 @@ class Walks:
                 losses += 1
                 self._crossref.rest(error, losses)
                 if losses >= 2 and not span.is_moment:
-                    yield from self._walk_halves(span)
+                    yield from self._walk_halves(span, total)
                     return
                 if losses >= LOSSES:
                     raise ServiceRefused(
@@ -198,12 +205,24 @@ class Walks:
                 return
             most = len(seen)
 
-    def _walk_halves(self, span: Span) -> Iterator[list[Item]]:
+    def _walk_halves(self, span: Span, total: int) -> Iterator[list[Item]]:
+        halved = self._halved(span)
+        if halved.value is None:
+            halved.advance(total)
+        self._note_total(span, total)
         for half in span.halves():
             yield from self._walk(half)
             if self._left() == 0:
                 break
         self._finish(span, set(), 0)
+
+    def _halved(self, span: Span) -> Cursor:
+        """Return where it is kept that a span is walked in halves, and how many works were counted in it then."""
+        return self._run.cursor(f"halved {self._search.id} {span}")
+
+    def _note_total(self, span: Span, total: int) -> None:
+        if span.whole and self.total is None:
+            self.total = total
 
     def _is_large(self, span: Span, total: int) -> bool:
         """Say whether a span has more works than one walk should have, and than are wanted."""

@@ -61,14 +61,14 @@ class Window:
             return replace(self, low=half + 1, whole=False), replace(self, high=half, whole=False)
         raise Inconsistent(f"the service counts more than {REACHED} records in {self}, which is one PMID on one day")
 
-    def split_at(self, day: date) -> tuple[Window, Window]:
-        """Return the part from this day on, and the part before it.
+    def since(self, day: date) -> Window:
+        """Return the part from this day on.
 
         Raises UsageError unless the day lies behind the first day of the window and not behind its last.
         """
         if not self.first < day <= self.last:
             raise UsageError(f"{day} does not split {self}")
-        return replace(self, first=day, whole=False), replace(self, last=day - timedelta(days=1), whole=False)
+        return replace(self, first=day, whole=False)
 
 
 @dataclass(frozen=True)
