@@ -84,9 +84,9 @@ class Real:
             for path in met:
                 self.having[path].append(number)
                 self.of[path] = self.of.get(path) or closest(self.page, path)
-            real = self.service == "Crossref" or number < len(self.records) - 1
+            counted = self.service == "Crossref" or number < len(self.records) - 1
             for row in {row for path in met for row in self.of[path]}:
-                self.counts[row] += real
+                self.counts[row] += counted
         return self
 
     def read(self, record: Any) -> Record:
