@@ -85,6 +85,8 @@ def record(element: etree._Element) -> Record:
     pmid = None if citation is None else citation.find("PMID")
     if citation is None or pmid is None or not (number := plain(pmid)).isdecimal():
         raise Inconsistent(f"a {element.tag} came without a PMID")
+    if not (version := pmid.get("Version") or "1").isdecimal():
+        raise Inconsistent(f"PMID {number} has a version that is no number: {version[:20]!r}")
     article = citation if book else citation.find("Article")
     if article is None:
         article = citation  # a record without an Article is one that says little
@@ -97,7 +99,7 @@ def record(element: etree._Element) -> Record:
     return Record(
         source=SOURCE,
         identifier=int(number),
-        version=int(pmid.get("Version") or "1"),
+        version=int(version),
         digest=hashlib.sha256(raw).digest(),
         doi=own.get("doi"),
         pmcid=own.get("pmc"),
@@ -202,6 +204,7 @@ def _published(element: etree._Element, citation: etree._Element, article: etree
         (citation, "ContributionDate"),
         (element, "PubmedData/History/PubMedPubDate[@PubStatus='pubmed']"),
         (element, "PubmedData/History/PubMedPubDate[@PubStatus='entrez']"),
+        (element, "PubmedBookData/History/PubMedPubDate[@PubStatus='pubmed']"),
         (citation, "DateCompleted"),
     ):
         if (place := inside.find(path)) is not None:
