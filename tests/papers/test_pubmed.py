@@ -191,6 +191,9 @@ def test_a_whole_book_parses() -> None:
     assert (record.title, record.doi, record.type) == ("GeneReviews", "10.1000/book", "Book; Review")
 
 
+BOOK_ENDS = b"</BookDocument></PubmedBookArticle></PubmedBookArticleSet>"
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -206,6 +209,7 @@ def test_a_whole_book_parses() -> None:
         (b"<PubmedArticleSet><PubmedArticle>", Truncated),
         (b'<?xml version="1.0"?>', Truncated),
         (b"<PubmedArticleSet><PubmedArticle><MedlineCitation/></PubmedArticle></PubmedArticleSet>", Inconsistent),
+        (b'<PubmedBookArticleSet><PubmedBookArticle><BookDocument><PMID Version="b">1</PMID>' + BOOK_ENDS, Inconsistent),
     ],
 )
 def test_what_is_no_set_never_looks_like_one(body: bytes, error: type[Exception]) -> None:
