@@ -7,6 +7,7 @@ import random
 import re
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,17 @@ def test_a_limit_leaves_the_total(papers_file: Path) -> None:
     assert everything.total == len(everything) > 21
     assert [*search("of", papers_file, limit=7)] == [*everything][:7]
     assert (search("of", papers_file).total, len(search("of", papers_file))) == (everything.total, 20)
+
+
+@pytest.mark.parametrize("options", [{}, {"year": "1000-"}])
+def test_of_papers_that_suit_as_well_the_newest_come_first(options: dict[str, Any], store: Store) -> None:
+    """Where many have one score, those within the limit are the newest of them, and all are counted."""
+    years = [1990 + number * 7 % 40 for number in range(40)]
+    db = store(*(replace(made(pmid=str(year), title="Asthma"), year=year, date=str(year)) for year in years))
+    found = search("asthma", db, limit=5, **options)
+    assert [paper["year"] for paper in found] == [2029, 2028, 2027, 2026, 2025]
+    assert found.total == 40
+    assert [paper["year"] for paper in search("asthma", db, limit=None, **options)] == sorted(years, reverse=True)
 
 
 def test_only_what_is_left_out_may_be_named(papers_file: Path) -> None:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from leftoff.work.run import Run
 
 KINDS: tuple[Kind, ...] = ("edat", "mdat")
+# `+`: a column of no type that is compared with an INTEGER column is not looked up in its index.
+NEW = """
+    SELECT count(*) FROM listed WHERE search_id = ?
+        AND NOT EXISTS (SELECT 1 FROM raw WHERE source = 'pubmed' AND identifier = +listed.pmid)
+        AND NOT EXISTS (SELECT 1 FROM absent WHERE source = 'pubmed' AND identifier = +listed.pmid)
+"""
 
 
 class Seen(TypedDict):
@@ -108,12 +114,7 @@ def _grew_elsewhere(connection: sqlite3.Connection, search: Search, total: int |
         " AND total IS NOT NULL ORDER BY id DESC LIMIT 1",
         (search.query,),
     ).fetchone()
-    new = connection.execute(
-        "SELECT count(*) FROM listed WHERE search_id = ?"
-        " AND NOT EXISTS (SELECT 1 FROM raw WHERE source = 'pubmed' AND identifier = listed.pmid)"
-        " AND NOT EXISTS (SELECT 1 FROM absent WHERE source = 'pubmed' AND identifier = listed.pmid)",
-        (search.id,),
-    ).fetchone()
+    new = connection.execute(NEW, (search.id,)).fetchone()
     return total is not None and before is not None and total - before[0] > new[0]
 
 
