@@ -7,6 +7,7 @@ import random
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,15 @@ def test_years_narrow_a_search(store: Store, years: int | str, expected: list[st
     db = store(*(made(pmid=str(n), date=f"<Year>{1999 + n}</Year>") for n in (1, 2, 3)), work("10.1000/undated"))
     assert pmids(db, year=years) == expected
     assert pmids(db, "t", year=years) == expected
+
+
+def test_years_narrow_a_search_of_an_older_database(papers_file: Path) -> None:
+    """Without the index of years, which the next sync makes, the same is found."""
+    found = search("of", papers_file, year="2000-")
+    with closing(sqlite3.connect(papers_file)) as connection, connection:
+        connection.execute("DROP INDEX paper_year")
+    assert search("of", papers_file, year="2000-") == found
+    assert found.total > 20
 
 
 def test_names_narrow_a_search(store: Store) -> None:
