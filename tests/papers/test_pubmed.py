@@ -191,7 +191,7 @@ def test_a_whole_book_parses() -> None:
     assert (record.title, record.doi, record.type) == ("GeneReviews", "10.1000/book", "Book; Review")
 
 
-BOOK_ENDS = b"</BookDocument></PubmedBookArticle></PubmedBookArticleSet>"
+CHAPTER = b"<PubmedBookArticle><BookDocument>%b</BookDocument></PubmedBookArticle>"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ BOOK_ENDS = b"</BookDocument></PubmedBookArticle></PubmedBookArticleSet>"
         (b"<PubmedArticleSet><PubmedArticle>", Truncated),
         (b'<?xml version="1.0"?>', Truncated),
         (b"<PubmedArticleSet><PubmedArticle><MedlineCitation/></PubmedArticle></PubmedArticleSet>", Inconsistent),
-        (b'<PubmedBookArticleSet><PubmedBookArticle><BookDocument><PMID Version="b">1</PMID>' + BOOK_ENDS, Inconsistent),
+        (b"<PubmedBookArticleSet>" + CHAPTER % b'<PMID Version="b">1</PMID>', Inconsistent),
     ],
 )
 def test_what_is_no_set_never_looks_like_one(body: bytes, error: type[Exception]) -> None:

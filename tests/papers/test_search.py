@@ -7,6 +7,8 @@ import random
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,15 @@ def test_years_narrow_a_search(store: Store, years: int | str, expected: list[st
     assert pmids(db, "t", year=years) == expected
 
 
+def test_years_narrow_a_search_of_an_older_database(papers_file: Path) -> None:
+    """Without the index of years, which the next sync makes, the same is found."""
+    found = search("of", papers_file, year="2000-")
+    with closing(sqlite3.connect(papers_file)) as connection, connection:
+        connection.execute("DROP INDEX paper_year")
+    assert search("of", papers_file, year="2000-") == found
+    assert found.total > 20
+
+
 def test_names_narrow_a_search(store: Store) -> None:
     """Journals, types and services; of journals any, of authors and types all, and an author is one person."""
     both = made(
@@ -171,6 +182,17 @@ def test_a_limit_leaves_the_total(papers_file: Path) -> None:
     assert everything.total == len(everything) > 21
     assert [*search("of", papers_file, limit=7)] == [*everything][:7]
     assert (search("of", papers_file).total, len(search("of", papers_file))) == (everything.total, 20)
+
+
+@pytest.mark.parametrize("options", [{}, {"year": "1000-"}])
+def test_of_papers_that_suit_as_well_the_newest_come_first(options: dict[str, Any], store: Store) -> None:
+    """Where many have one score, those within the limit are the newest of them, and all are counted."""
+    years = [1990 + number * 7 % 40 for number in range(40)]
+    db = store(*(replace(made(pmid=str(year), title="Asthma"), year=year, date=str(year)) for year in years))
+    found = search("asthma", db, limit=5, **options)
+    assert [paper["year"] for paper in found] == [2029, 2028, 2027, 2026, 2025]
+    assert found.total == 40
+    assert [paper["year"] for paper in search("asthma", db, limit=None, **options)] == sorted(years, reverse=True)
 
 
 def test_only_what_is_left_out_may_be_named(papers_file: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leftoff.work.lookup import lookup
+from leftoff.work.lookup import lookup, lookup_pages
 from tests.contract.stores import Lives, everywhere
 
 
@@ -25,6 +25,10 @@ class Counted:
     def mark(self, key: str) -> int:
         self.asked += 1
         return self.known.get(key, 0)
+
+    def marks(self, keys: list[str]) -> list[int]:
+        self.asked += 1
+        return [self.known.get(key, 0) for key in keys]
 
 
 def test_an_input_in_the_order_of_the_journal_costs_no_index():
@@ -45,6 +49,29 @@ def test_any_order_is_answered_exactly(seed):
     for _ in range(300):
         key = f"k{rng.randrange(60)}"
         assert mark(key) == owner.known.get(key, 0)
+
+
+def test_pages_in_the_order_of_the_journal_cost_no_index():
+    """Only what is new on the last page is asked for, in one question."""
+    owner: Any = Counted([f"k{n}" for n in range(1000)])
+    marks = lookup_pages(owner)
+    found = [mark for page in range(0, 1005, 15) for mark in marks([f"k{n}" for n in range(page, page + 15)])]
+    assert found == [*range(1, 1001), *[0] * 5]
+    assert owner.asked == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_pages_in_any_order_are_answered_exactly_at_a_question_each(seed):
+    """Shuffled, repeated, partly new: every answer is the index's, and a page is never asked for key by key."""
+    print("seed", seed)
+    rng = random.Random(seed)
+    owner: Any = Counted([f"k{n}" for n in range(50)])
+    marks = lookup_pages(owner)
+    for _ in range(100):
+        keys = [f"k{n}" for n in rng.sample(range(60), rng.randrange(8))]
+        before = owner.asked
+        assert marks(keys) == [owner.known.get(key, 0) for key in keys]
+        assert owner.asked <= before + 1
 
 
 @everywhere

@@ -54,6 +54,8 @@ class ChainOwner:
         Where as many were met as the indexes hold, those are all, and nothing has to be read.
         """
         bits = bytes(met)
+        if not any(bits):
+            return 0, 0
         if not self._row.superseded:
             done, dead = self._place.rows().count_conclusions(self._row)
             if done + dead == int.from_bytes(bits, "little").bit_count():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from leftoff.papers.sync_report import SyncReport
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
     from leftoff.work.run import Run
 
 # Parts are searches, each with the last row of its list that was wanted.
-ASKED = """
-    SELECT count(DISTINCT listed.pmid) FROM json_each(?) AS part
-    JOIN listed ON listed.search_id = json_extract(part.value, '$[0]') AND listed.id <= json_extract(part.value, '$[1]')
-"""
+ASKED = "SELECT count(*) FROM listed WHERE search_id = ? AND id <= ?"
+BEFORE = "AND NOT EXISTS (SELECT 1 FROM listed AS before WHERE search_id = ? AND pmid = listed.pmid AND id <= ?)"
 ABSENT = """
     SELECT count(DISTINCT listed.pmid) FROM json_each(?) AS part
     JOIN listed ON listed.search_id = json_extract(part.value, '$[0]') AND listed.id <= json_extract(part.value, '$[1]')
@@ -66,7 +65,7 @@ class Account:
         shortfall = max(each.shortfall for each in self._brought)  # two searches of one query lack the same records
         dead = self._dead(parts)
         missing = shortfall + dead
-        asked = self._one(ASKED, parts) + shortfall
+        asked = self._asked() + shortfall
         absent = self._one(ABSENT, parts, opened_at)
         stored = self._one(STORED, self._first_event)
         return SyncReport(
@@ -79,6 +78,13 @@ class Account:
             waited_s=round(entrez.waited_s, 3),
             missing=missing,
             dead=dead,
+        )
+
+    def _asked(self) -> int:
+        """Count what the searches listed: of each what none before it did."""
+        parts = [(each.search.id, each.last) for each in self._brought]
+        return sum(
+            self._one(f"{ASKED} {BEFORE * place}", *part, *chain(*parts[:place])) for place, part in enumerate(parts)
         )
 
     def _dead(self, parts: str) -> int:

@@ -19,7 +19,9 @@ QUERY = """
     FROM paper LEFT JOIN status ON status.paper_id = paper.id
 """
 ORDER = "ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi"
-CHOSEN = f"{QUERY} WHERE paper.id IN (SELECT value FROM json_each(?)) {ORDER}"  # noqa: S608  (names of our own)
+ORDERED = f"SELECT id FROM paper WHERE id IN (SELECT value FROM json_each(?)) {ORDER}"  # noqa: S608  (names of our own)
+# The number in place of paper.id: joined to the paper, the status of all papers is found first.
+ONE = f"{QUERY.replace('status.paper_id = paper.id', 'status.paper_id = ?1')} WHERE paper.id = ?1"
 
 
 class Listed(TypedDict):
@@ -47,7 +49,8 @@ def listed(db: str | PathLike[str]) -> Iterator[Listed]:
 
 def list_papers(connection: sqlite3.Connection, ids: list[int]) -> list[Listed]:
     """Return these papers, by the numbers of their rows, in the order of `listed`."""
-    return [_listed(row) for row in connection.execute(CHOSEN, (json.dumps(ids),))]
+    numbers = connection.execute(ORDERED, (json.dumps(ids),)).fetchall()
+    return [_listed(connection.execute(ONE, number).fetchone()) for number in numbers]
 
 
 def _listed(row: tuple[Any, ...]) -> Listed:

@@ -33,6 +33,12 @@ LEFT = """
     WHERE source = 'pubmed' AND query = ? AND left_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM listed WHERE search_id = ? AND pmid = found.identifier)
 """
+# `+`: a column of no type that is compared with an INTEGER column is not looked up in its index.
+NEW = """
+    SELECT count(*) FROM listed WHERE search_id = ?
+        AND NOT EXISTS (SELECT 1 FROM raw WHERE source = 'pubmed' AND identifier = +listed.pmid)
+        AND NOT EXISTS (SELECT 1 FROM absent WHERE source = 'pubmed' AND identifier = +listed.pmid)
+"""
 
 
 class Seen(TypedDict):
@@ -119,12 +125,7 @@ def _changed_elsewhere(connection: sqlite3.Connection, search: Search, total: in
         " AND total IS NOT NULL ORDER BY id DESC LIMIT 1",
         (search.query,),
     ).fetchone()
-    new = connection.execute(
-        "SELECT count(*) FROM listed WHERE search_id = ?"
-        " AND NOT EXISTS (SELECT 1 FROM raw WHERE source = 'pubmed' AND identifier = listed.pmid)"
-        " AND NOT EXISTS (SELECT 1 FROM absent WHERE source = 'pubmed' AND identifier = listed.pmid)",
-        (search.id,),
-    ).fetchone()
+    new = connection.execute(NEW, (search.id,)).fetchone()
     return total is not None and before is not None and total - before[0] != new[0]
 
 

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from os import PathLike
 from typing import Literal
 
@@ -21,13 +22,13 @@ OLDEST_LAST = "paper.year IS NULL, paper.year DESC, paper.date DESC, paper.key"
 SNIPPET = "snippet(words, {}, '**', '**', '…', 24)"
 DETAIL = """
     SELECT key, doi, title, year, journal, abstract,
-        coalesce((SELECT status FROM status WHERE paper_id = paper.id), ''),
+        coalesce((SELECT status FROM status WHERE paper_id = ?1), ''),
         (SELECT json_group_array(value) FROM (
             SELECT value FROM identifier WHERE paper_id = paper.id AND kind = 'pmid' ORDER BY CAST(value AS INTEGER))),
         (SELECT json_group_array(name) FROM (
             SELECT name FROM author WHERE paper_id = paper.id ORDER BY position))
-    FROM paper WHERE id = ?
-"""
+    FROM paper WHERE id = ?1
+"""  # the number in place of paper.id lets SQLite look for this paper's status alone
 
 
 class Found(Listed):
@@ -90,30 +91,72 @@ def search(
         raise UsageError("the search is for nothing: name a word, or narrow it by a year, an author, a journal")
     with reading(db) as connection:
         teach(connection)
-        ranked = _ranked(connection, said, narrowed, values)
-        best = ranked if limit is None else ranked[:limit]
-        return Findings(len(ranked), tuple(_found(connection, said, number, score) for number, score in best))
+        # Without the papers where nothing narrows it: to look at each that has a word takes longer than to rank it.
+        tables = _tables(connection, by_year=year is not None) if narrowed else "words"
+        total, best = _best(connection, said, tables, narrowed, values, limit)
+        return Findings(total, tuple(_found(connection, said, number, score) for number, score in best))
 
 
-def _ranked(
-    connection: sqlite3.Connection, said: Expression, narrowed: list[str], values: list[str | int | None]
-) -> list[tuple[int, float | None]]:
-    """Return the numbers and scores of the papers that suit, in order."""
-    parameters: list[str | int | None] = []
-    if said.found:
-        tables, score, where = "words JOIN paper ON paper.id = words.rowid", f"-{RANK}", ["words MATCH ?"]
-        order = f"{RANK}, {OLDEST_LAST}"
-        parameters.append(str(said))
-    else:
-        tables, score, where, order = "paper", "NULL", [], OLDEST_LAST
-        if said.without:
-            where.append("paper.id NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
-            parameters.append(said.without)
+def _tables(connection: sqlite3.Connection, *, by_year: bool) -> str:
+    """Return what the words are looked for in where something narrows the search."""
+    indexed = by_year and connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'paper_year'").fetchone()
+    # An older database has it from the next sync on. SQLite would not choose it by itself.
+    return f"words JOIN paper {'INDEXED BY paper_year ' if indexed else ''}ON paper.id = words.rowid"
+
+
+def _best(
+    connection: sqlite3.Connection,
+    said: Expression,
+    tables: str,
+    narrowed: list[str],
+    values: list[str | int | None],
+    limit: int | None,
+) -> tuple[int, list[tuple[int, float | None]]]:
+    """Return how many papers suit, and the numbers and scores of the best, in order; memory holds only these."""
+    if not said.found:
+        return _newest(connection, said, narrowed, values, limit)
+    suits = f"FROM {tables} WHERE {' AND '.join(['words MATCH ?', *narrowed])}"
+    parameters = [str(said), *values]
+    rows = connection.execute(f"SELECT words.rowid, {RANK} AS score {suits} ORDER BY score", parameters)
+    best, worse = list(islice(rows, limit)), 0
+    for row in rows:
+        if row[1] == best[-1][1]:
+            best.append(row)
+        elif narrowed:
+            worse = 1 + sum(1 for _ in rows)
+        else:
+            break
+    total = len(best) + worse if narrowed else connection.execute(f"SELECT count(*) {suits}", parameters).fetchone()[0]
+    return total, _in_order(connection, best)[:limit]
+
+
+def _newest(
+    connection: sqlite3.Connection,
+    said: Expression,
+    narrowed: list[str],
+    values: list[str | int | None],
+    limit: int | None,
+) -> tuple[int, list[tuple[int, float | None]]]:
+    """Return the same where no words are looked for: the newest are the best."""
+    where, without = list(narrowed), [said.without] if said.without else []
+    if said.without:
+        where.insert(0, "paper.id NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
     rows = connection.execute(
-        f"SELECT paper.id, {score} FROM {tables} WHERE {' AND '.join([*where, *narrowed])} ORDER BY {order}",  # noqa: S608  (ours)
-        [*parameters, *values],
+        f"SELECT id, NULL FROM paper WHERE {' AND '.join(where)} ORDER BY {OLDEST_LAST}",  # noqa: S608  (ours)
+        [*without, *values],
     )
-    return rows.fetchall()
+    best = list(islice(rows, limit))
+    return len(best) + sum(1 for _ in rows), best
+
+
+def _in_order(connection: sqlite3.Connection, ranked: list[tuple[int, float]]) -> list[tuple[int, float | None]]:
+    """Return ranked papers, the oldest of those with one score last."""
+    rows = connection.execute(
+        f"SELECT id FROM paper WHERE id IN (SELECT value FROM json_each(?)) ORDER BY {OLDEST_LAST}",  # noqa: S608  (ours)
+        (json.dumps([number for number, _ in ranked]),),
+    )
+    place = {number: at for at, (number,) in enumerate(rows)}
+    return [(number, -score) for number, score in sorted(ranked, key=lambda row: (row[1], place[row[0]]))]
 
 
 def _found(connection: sqlite3.Connection, said: Expression, paper: int, score: float | None) -> Found:

@@ -42,6 +42,8 @@ SCHEMA = (
         fetched_at TEXT NOT NULL      -- the newest of its records; UTC, ISO 8601
     )
     """,
+    # For search: a paper's year without its row, which is long. `id` comes first as it is what is known.
+    "CREATE INDEX IF NOT EXISTS paper_year ON paper (id, year)",
     """
     CREATE TABLE IF NOT EXISTS shown (
         paper_id INTEGER NOT NULL REFERENCES paper (id),

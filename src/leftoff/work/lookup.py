@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from leftoff.journal.store import Mark, Owner
@@ -31,3 +32,22 @@ def lookup(owner: Owner) -> Callable[[str], Mark]:
         return found
 
     return mark
+
+
+def lookup_pages(owner: Owner) -> Callable[[list[str]], list[Mark]]:
+    """Return what finds the fates of a page of keys, quickest in the order in which the pages met them.
+
+    It is `lookup` for who has many keys at hand: what comes in another order costs a question a page.
+    """
+    expected = owner.concluded()
+
+    def marks(keys: list[str]) -> list[Mark]:
+        nonlocal expected
+        read = list(islice(expected, len(keys)))
+        rest = keys[len(read) :]
+        if [key for key, _ in read] == keys[: len(read)]:
+            return [mark for _, mark in read] + (owner.marks(rest) if rest else [])
+        expected = iter(())
+        return owner.marks(keys)
+
+    return marks

@@ -136,6 +136,25 @@ class Pass:
             self._name_dead(key)
         return True
 
+    def meet_page(self, keys: Sequence[str], marks: Sequence[Mark]) -> list[str]:
+        """Take in those of these items that are concluded; return the keys of the others, which the loop has to get."""
+        met, left, resumed = self._met, [], 0
+        highest = max(map(abs, marks), default=0) >> 3
+        met.extend(bytes(max(0, highest + 1 - len(met))))
+        for key, mark in zip(keys, marks, strict=True):
+            byte, bit = mark >> 3, 1 << (mark & 7)
+            if mark > 0 and not met[byte] & bit:  # `meet_known`, for speed
+                met[byte] |= bit
+                resumed += 1
+            elif mark:
+                self.pulled += 1
+                self.meet_known(key, mark)
+            else:
+                left.append(key)
+        self.pulled += resumed
+        self.resumed += resumed
+        return left
+
     def _name_dead(self, key: str) -> None:
         if len(self._dead_letters) < _NAMED_DEAD:
             self._dead_letters.append(key)
