@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import subprocess
 import sys
@@ -62,7 +63,8 @@ def works(tmp_path_factory):
 
 @pytest.fixture
 def rng():
-    seed = random.SystemRandom().randrange(1 << 32)
+    """Random numbers whose seed is printed; LEFTOFF_SEED repeats it."""
+    seed = int(os.environ.get("LEFTOFF_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"seed {seed}")
     return random.Random(seed)
 
