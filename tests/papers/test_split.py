@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -209,10 +210,10 @@ def test_any_walk_of_splits_and_revisions_ends_where_the_last_words_do() -> None
     [
         ("11034740", False, "no record of PMID 11034740"),
         ("10.1000/none", False, "no paper 10.1000/none"),
-        ("doi1:0", False, "no paper doi1:0"),
-        ("Cochrane", False, "is no DOI, no PMID and no key"),
-        ("", False, "is no DOI, no PMID and no key"),
-        ("\udcff", False, "is no DOI, no PMID and no key"),
+        ("doi1:" + 64 * "0", False, "no paper doi1:0"),
+        ("Cochrane", False, "is no DOI, no PMID, no PMCID and no key"),
+        ("", False, "is no DOI, no PMID, no PMCID and no key"),
+        ("\udcff", False, "is no DOI, no PMID, no PMCID and no key"),
         ("5", False, "5 has one record, PMID 5: there is nothing to take apart"),
         ("10.1000/alone", False, "has one record, Crossref's: there is nothing"),
         (DOI, True, "nothing of 10.1002/14651858.cd002020 was taken apart"),
@@ -288,3 +289,19 @@ def test_only_a_database_of_papers_is_opened(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(NotAJournal, match="never synced"):
         split(DOI, tmp_path / "bare.db")
+
+
+def test_a_paper_is_named_as_everywhere_else(tmp_path: Path) -> None:
+    """An address of PubMed's and a PMCID mean what they mean to `show`."""
+    db = stored(tmp_path / "papers.db", three())
+    with pytest.raises(UsageError, match="there is no paper PMC1"):
+        split("PMC1", db)
+    split("https://pubmed.ncbi.nlm.nih.gov/11034741/", db)
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("SELECT identifier FROM apart").fetchall() == [(11034741,)]
+        connection.execute(
+            "INSERT INTO identifier SELECT 'pmcid', 'PMC2', id FROM paper WHERE doi_hash IS NOT NULL AND doi = ?",
+            (DOI,),
+        )
+        connection.commit()
+    assert len(split("pmc2", db)) == 3

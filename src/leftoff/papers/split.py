@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from functools import partial
 from os import PathLike, fspath
@@ -12,14 +11,15 @@ from leftoff.errors import NotAJournal, UsageError
 from leftoff.papers import doi as dois
 from leftoff.papers import tables
 from leftoff.papers.listing import Listed, list_papers
+from leftoff.papers.lookup import readings
 from leftoff.papers.reading import reading
 from leftoff.papers.store import bring_back, set_apart
 from leftoff.papers.tables import now
 from leftoff.work.journal import open as open_journal
 
 SERVICES = ("pubmed", "crossref")
-PMID = re.compile(r"(?:pmid:\s*)?([0-9]{1,18})", re.IGNORECASE)
 HOME = "SELECT paper.id, paper.doi FROM raw JOIN paper ON paper.id = raw.paper_id"
+NAMED = "SELECT paper.id, paper.doi FROM identifier JOIN paper ON paper.id = identifier.paper_id"
 RECORDS = "SELECT source, identifier FROM raw WHERE paper_id = ? ORDER BY source, identifier"
 
 
@@ -34,10 +34,10 @@ class Apart(NamedTuple):
 def split(paper: str, db: str | PathLike[str], *, undo: bool = False) -> list[Listed]:
     """Take the records of one paper apart, so that each is a paper of its own, and stays one.
 
-    paper: a DOI or a key (``doi1:…``), for all its records, or a PMID, for that record alone; db: the database; undo:
-    bring together again what was taken apart, as if it had never been. Of all records taken apart one keeps the hash of
-    the DOI as its key, Crossref's or else the highest PMID; another has ``pmid:N``, and the DOI all the same. Returns
-    the papers that have this DOI then. It is done whole, or not at all.
+    paper: a DOI, a PMCID or a key (``doi1:…``), for all its records, or a PMID, for that record alone; db: the
+    database; undo: bring together again what was taken apart, as if it had never been. Of all records taken apart one
+    keeps the hash of the DOI as its key, Crossref's or else the highest PMID; another has ``pmid:N``, and the DOI all
+    the same. Returns the papers that have this DOI then. It is done whole, or not at all.
 
     Raises UsageError if there is no such paper, or nothing to take apart or to undo, JournalMissing or NotAJournal for
     a database that is none, JournalBusy while a sync of it is at work.
@@ -90,19 +90,23 @@ def _chosen(connection: sqlite3.Connection, paper: str, *, undo: bool) -> list[A
 
 def _named(connection: sqlite3.Connection, paper: str) -> tuple[int | None, int | None, str | None]:
     """Return the PMID, if one is named, the paper of that name, if one has it as its identity, and the paper's DOI."""
-    text = paper.strip()
-    if match := PMID.fullmatch(text):
-        home = connection.execute(f"{HOME} WHERE raw.source = 'pubmed' AND identifier = ?", (int(match[1]),)).fetchone()
+    name = next(readings(paper.strip()), None)
+    if name is None:
+        raise UsageError(f"{paper!r} is no DOI, no PMID, no PMCID and no key of a paper")
+    kind, value = name
+    if kind == "pmid":
+        home = connection.execute(f"{HOME} WHERE raw.source = 'pubmed' AND identifier = ?", (int(value),)).fetchone()
         if home is None:
-            raise UsageError(f"there is no record of PMID {match[1]} in the database")
-        return int(match[1]), *home
-    doi = dois.normal(text)
-    if doi is None and not text.startswith(f"{dois.SCHEME}:"):
-        raise UsageError(f"{paper!r} is no DOI, no PMID and no key of a paper")
-    key = text if doi is None else dois.digest(doi)
-    found = connection.execute("SELECT id, doi FROM paper WHERE key = ?", (key,)).fetchone()
+            raise UsageError(f"there is no record of PMID {value} in the database")
+        return int(value), *home
+    if kind == "pmcid":
+        found = connection.execute(f"{NAMED} WHERE kind = 'pmcid' AND value = ?", (value,)).fetchone()
+    else:
+        key = dois.digest(value) if kind == "doi" else value
+        found = connection.execute("SELECT id, doi FROM paper WHERE key = ?", (key,)).fetchone()
+    doi = value if kind == "doi" else None
     if found is None and (doi is None or not _marks(connection, "doi", doi)):
-        raise UsageError(f"there is no paper {text} in the database")
+        raise UsageError(f"there is no paper {value} in the database")
     return (None, *found) if found is not None else (None, None, doi)
 
 
