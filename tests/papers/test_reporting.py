@@ -13,7 +13,7 @@ import pytest
 from leftoff.errors import JournalMissing, NotAJournal, UsageError
 from leftoff.papers import Came, report, tables
 from leftoff.papers.found import note_found
-from leftoff.papers.log import note
+from leftoff.papers.log import Event, note
 from leftoff.papers.record import Record
 from leftoff.papers.store import store_record
 from tests.papers.test_store import paper
@@ -38,7 +38,7 @@ def made() -> Callable[..., None]:
         at = f"2026-03-{day:02}T08:00:00.000000Z"
         happened = store_record(connection, record, at)
         pmid = None if record.pmid is None else int(record.pmid)
-        note(connection, record.source, pmid, record.doi, happened, at)
+        note(connection, [Event(at, record.source, pmid, record.doi, happened)])
         for query in queries:
             note_found(connection, record.source, query, [record.identifier])
 

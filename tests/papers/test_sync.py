@@ -99,7 +99,7 @@ def test_what_was_begun_goes_first(replica: Callable[..., str], tmp_path: Path) 
     url, db = replica(), tmp_path / "papers.db"
     script = (
         "import os; from leftoff.papers import keeping, sync\n"
-        "keeping._keep = lambda *_: os._exit(9)\n"
+        "keeping._kept = lambda *_: os._exit(9)\n"
         f"sync({ALL!r}, {str(db)!r}, limit=21, batch=7, ncbi_url={url!r}, api_key={KEY!r})"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False, stderr=subprocess.DEVNULL).returncode == 9

@@ -98,6 +98,8 @@ class Cursor(sqlite3.Cursor):
             raise
         finally:
             connection.dismiss(before)
+        if self.description is not None:  # only what gives rows can stand in a commit's way
+            connection.note_rows(self)
 
 
 class Connection(Guarded):
@@ -160,6 +162,10 @@ class Connection(Guarded):
             for cursor in list(self._cursors):
                 cursor.close()
             self.own(self._commit)
+
+    def note_rows(self, cursor: Cursor) -> None:
+        """Remember a cursor whose rows may be unread when the transaction ends."""
+        self._cursors.add(cursor)
 
     def undo_transaction(self) -> None:
         """Roll back, if there is anything to roll back."""
@@ -281,9 +287,7 @@ class Connection(Guarded):
             raise UsageError(
                 "a cursor of this connection must be a leftoff cursor, so that its rows stay inside the item"
             )
-        cursor = super().cursor(factory)
-        self._cursors.add(cursor)
-        return cursor
+        return super().cursor(factory)
 
     def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
         """Execute one statement with a new cursor."""

@@ -71,8 +71,10 @@ def drop(connection: sqlite3.Connection, paper: int) -> None:
 
 
 def words(title: str | None, abstract: str | None, authors: Iterable[Author], mesh: Iterable[Heading]) -> Words:
-    """Return what the index is to say of a paper: title, abstract, authors, MeSH."""
-    names = [form for author in authors for form in _forms(author)]
+    """Return what the index is to say of a paper: title, abstract, authors (without a Ø or Ł, too), MeSH."""
+    names = [name for author in authors for name in _forms(author)]
+    if SPECIAL.search("\n".join(names)):
+        names += [folded(name) for name in names if SPECIAL.search(name)]
     # Each word once: a heading with five qualifiers stands there five times, and is not five times as much meant.
     headings = dict.fromkeys(word for each in mesh for word in (each.descriptor, each.qualifier) if word)
     return title or "", abstract or "", "\n".join(names), "\n".join(headings)
@@ -87,10 +89,9 @@ def _words_of(connection: sqlite3.Connection, paper: int) -> Words:
 
 
 def _forms(author: Author) -> list[str]:
-    """Return how an author may be called: as one reads it, as PubMed cites it, and both without a Ø or Ł."""
+    """Return how an author may be called: as one reads it, and as PubMed cites it."""
     short = cited(author.last, author.fore, author.initials)
-    forms = [author.name] if short is None else [author.name, short]
-    return forms + [folded(form) for form in forms if SPECIAL.search(form)]
+    return [author.name] if short is None else [author.name, short]
 
 
 def _make(connection: sqlite3.Connection) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Protocol
 
-from leftoff.papers.log import ProgressLog, note
+from leftoff.papers.log import Event, ProgressLog, note
 from leftoff.papers.record import Record
 from leftoff.papers.store import record_absence, store_record
 
@@ -40,13 +40,13 @@ def keep_all(connection: sqlite3.Connection, batches: Iterable[Iterable[Sent]], 
     for batch in batches:
         if log is not None:
             log.follow()
-        for sent in batch:
-            _keep(connection, sent)
+        note(connection, [_kept(connection, sent) for sent in batch])
     if log is not None:
         log.follow()
 
 
-def _keep(connection: sqlite3.Connection, sent: Sent) -> None:
+def _kept(connection: sqlite3.Connection, sent: Sent) -> Event:
+    """Keep one record, or that there is none; return what that did."""
     source, identifier, record = sent.source, sent.identifier, sent.record
     if record is None:
         what: str = record_absence(connection, source, identifier, sent.at)
@@ -55,4 +55,4 @@ def _keep(connection: sqlite3.Connection, sent: Sent) -> None:
         what = store_record(connection, record, sent.at)
         doi = record.doi
         connection.execute("DELETE FROM absent WHERE source = ? AND identifier = ?", (source, identifier))
-    note(connection, source, identifier if isinstance(identifier, int) else None, doi, what, sent.at)
+    return Event(sent.at, source, identifier if isinstance(identifier, int) else None, doi, what)

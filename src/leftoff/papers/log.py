@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from leftoff.errors import JournalDamaged
 from leftoff.papers import doi as dois
@@ -25,11 +25,19 @@ CHUNK = 500  # lines appended by one write
 COLUMNS = "seq, at, source, pmid, doi, what"
 
 
-def note(connection: sqlite3.Connection, source: str, pmid: int | None, doi: str | None, what: str, at: str) -> None:
-    """Write the event that becomes a line of the log; it commits with the caller's entry."""
-    connection.execute(
-        "INSERT INTO event (at, source, pmid, doi, what) VALUES (?, ?, ?, ?, ?)", (at, source, pmid, doi, what)
-    )
+class Event(NamedTuple):
+    """Be what happened to a record, which becomes a line of the log; the columns of the table."""
+
+    at: str
+    source: str
+    pmid: int | None
+    doi: str | None
+    what: str
+
+
+def note(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
+    """Write events down, in this order; they commit with the caller's entries."""
+    connection.executemany("INSERT INTO event (at, source, pmid, doi, what) VALUES (?, ?, ?, ?, ?)", events)
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
