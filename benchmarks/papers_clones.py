@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -66,11 +67,26 @@ class Clones:
     """Be so many clones of the records in a folder, each made when it is asked for."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        records = {record.identifier: record for data in sets_in(folder) for record in pubmed.records(data)}
-        self._places = {pmid: place for place, pmid in enumerate(records)}
-        self._templates = [self._template(record) for record in records.values()]
+        self._folder = folder
         self._count = count
-        self.originals = len(records)
+
+    @cached_property
+    def _records(self) -> dict[int | str, Record]:
+        """The real records by their PMIDs, read when the first clone is made."""
+        return {record.identifier: record for data in sets_in(self._folder) for record in pubmed.records(data)}
+
+    @cached_property
+    def _places(self) -> dict[int | str | None, int]:
+        return {pmid: place for place, pmid in enumerate(self._records)}
+
+    @cached_property
+    def _templates(self) -> list[Template]:
+        return [self._template(record) for record in self._records.values()]
+
+    @property
+    def originals(self) -> int:
+        """How many real records there are."""
+        return len(self._records)
 
     def __len__(self) -> int:
         return self._count

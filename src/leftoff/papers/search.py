@@ -94,7 +94,8 @@ def search(
         # Without the papers where nothing narrows it: to look at each that has a word takes longer than to rank it.
         tables = _tables(connection, by_year=year is not None) if narrowed else "words"
         total, best = _best(connection, said, tables, narrowed, values, limit)
-        return Findings(total, tuple(_found(connection, said, number, score) for number, score in best))
+        snippets = _snippets(connection, said.found, [number for number, _ in best])
+        return Findings(total, tuple(_found(connection, number, score, snippets) for number, score in best))
 
 
 def _tables(connection: sqlite3.Connection, *, by_year: bool) -> str:
@@ -115,19 +116,18 @@ def _best(
     """Return how many papers suit, and the numbers and scores of the best, in order; memory holds only these."""
     if not said.found:
         return _newest(connection, said, narrowed, values, limit)
-    suits = f"FROM {tables} WHERE {' AND '.join(['words MATCH ?', *narrowed])}"
-    parameters = [str(said), *values]
-    rows = connection.execute(f"SELECT words.rowid, {RANK} AS score {suits} ORDER BY score", parameters)
+    where = " AND ".join(["words MATCH ?", *narrowed])
+    rows = connection.execute(
+        f"SELECT words.rowid, {RANK} AS score FROM {tables} WHERE {where} ORDER BY score",  # noqa: S608  (ours)
+        [str(said), *values],
+    )
     best, worse = list(islice(rows, limit)), 0
     for row in rows:
-        if row[1] == best[-1][1]:
-            best.append(row)
-        elif narrowed:
+        if row[1] != best[-1][1]:
             worse = 1 + sum(1 for _ in rows)
         else:
-            break
-    total = len(best) + worse if narrowed else connection.execute(f"SELECT count(*) {suits}", parameters).fetchone()[0]
-    return total, _in_order(connection, best)[:limit]
+            best.append(row)
+    return len(best) + worse, _in_order(connection, best)[:limit]
 
 
 def _newest(
@@ -159,7 +159,7 @@ def _in_order(connection: sqlite3.Connection, ranked: list[tuple[int, float]]) -
     return [(number, -score) for number, score in sorted(ranked, key=lambda row: (row[1], place[row[0]]))]
 
 
-def _found(connection: sqlite3.Connection, said: Expression, paper: int, score: float | None) -> Found:
+def _found(connection: sqlite3.Connection, paper: int, score: float | None, snippets: dict[int, str | None]) -> Found:
     key, doi, title, year, journal, abstract, status, pmids, authors = connection.execute(DETAIL, (paper,)).fetchone()
     return Found(
         key=key,
@@ -170,20 +170,25 @@ def _found(connection: sqlite3.Connection, said: Expression, paper: int, score: 
         status=status,
         journal=journal,
         authors=json.loads(authors),
-        snippet=_snippet(connection, said.found, paper) or _beginning(abstract),
+        snippet=snippets.get(paper) or _beginning(abstract),
         score=None if score is None else float(f"{score:.6g}"),
     )
 
 
-def _snippet(connection: sqlite3.Connection, found: str, paper: int) -> str | None:
-    """Return where a paper has what was looked for: in the abstract, else in the headings; None if elsewhere."""
+def _snippets(connection: sqlite3.Connection, found: str, papers: list[int]) -> dict[int, str | None]:
+    """Return where papers have what was looked for: in the abstract, else in the headings; None if elsewhere.
+
+    They are picked out of all that have it (`+`): paper by paper the index would read all words that begin as the
+    query says anew.
+    """
     if not found:
-        return None
-    abstract, mesh = connection.execute(
-        f"SELECT {SNIPPET.format(1)}, {SNIPPET.format(3)} FROM words WHERE words MATCH ? AND rowid = ?",  # noqa: S608
-        (found, paper),
-    ).fetchone()
-    return next((_line(text) for text in (abstract, mesh) if "**" in text), None)
+        return {}
+    rows = connection.execute(
+        f"SELECT rowid, {SNIPPET.format(1)}, {SNIPPET.format(3)} FROM words"  # noqa: S608  (ours)
+        " WHERE words MATCH ? AND +rowid IN (SELECT value FROM json_each(?))",
+        (found, json.dumps(papers)),
+    )
+    return {paper: next((_line(text) for text in said if "**" in text), None) for paper, *said in rows}
 
 
 def _beginning(abstract: str | None) -> str | None:
