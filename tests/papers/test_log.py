@@ -22,7 +22,7 @@ def five() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
     tables.create(connection)
     for pmid in range(1, 6):
-        log.note(connection, "pubmed", pmid, "10.1000/é" if pmid == 2 else None, "stored", DAY)
+        log.note(connection, [log.Event(DAY, "pubmed", pmid, "10.1000/é" if pmid == 2 else None, "stored")])
     connection.commit()
     yield connection
     connection.close()
@@ -55,7 +55,7 @@ def test_a_log_follows_the_database(five: sqlite3.Connection, tmp_path: Path) ->
     """What is committed later is appended by the next call, once."""
     path = tmp_path / "log.jsonl"
     with ProgressLog(path, five) as progress:
-        log.note(five, "pubmed", 6, None, "absent", DAY)
+        log.note(five, [log.Event(DAY, "pubmed", 6, None, "absent")])
         progress.follow()
         progress.follow()
     assert [line["pmid"] for line in lines(path)] == [1, 2, 3, 4, 5, 6]
@@ -82,10 +82,10 @@ def test_a_log_that_knows_more_than_the_database_is_kept(five: sqlite3.Connectio
     before = path.read_bytes()
     other = sqlite3.connect(":memory:")
     tables.create(other)
-    log.note(other, "pubmed", 3, None, "stored", "2026-03-01T00:00:00Z")
-    log.note(other, "pubmed", 1, None, "stored", DAY)
+    log.note(other, [log.Event("2026-03-01T00:00:00Z", "pubmed", 3, None, "stored")])
+    log.note(other, [log.Event(DAY, "pubmed", 1, None, "stored")])
     with ProgressLog(path, other) as progress:
-        log.note(other, "pubmed", 9, None, "stored", DAY)
+        log.note(other, [log.Event(DAY, "pubmed", 9, None, "stored")])
         progress.follow()
     other.close()
     assert path.read_bytes().startswith(before)
