@@ -380,7 +380,7 @@ _ITEMS = (
     ),
     Bug(
         "the keys that were met are not kept", "work/passes.py",
-        "        met[byte] |= bit", "        met[byte] |= 0",
+        "        met[byte] |= bit\n\n", "        met[byte] |= 0\n\n",
         (EACH + "test_a_repeated_item_is_worked_on_once[run.jsonl]",),
     ),
     Bug(
