@@ -257,7 +257,6 @@ def _reading(db: str) -> Iterator[sqlite3.Connection]:
         raise JournalMissing(f"there is no database at {path}: papers sync makes one")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
         try:
-            connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("BEGIN")
             connection.execute("SELECT missing FROM search LIMIT 1")
             connection.execute("SELECT 1 FROM found LIMIT 1")
