@@ -66,7 +66,7 @@ def records(source: bytes | IO[bytes]) -> Iterator[Record]:
                 raise ErrorElement(f"the service answered an error: {plain(element)[:200]}")
             if event == "end" and element.getparent() is root:
                 yield record(element)
-                _forget(element)
+                _forget(root, element)
     except etree.XMLSyntaxError as error:
         raise _unreadable(stream, started=root is not None, error=error) from error
     if root is None and context.root is not None:
@@ -138,11 +138,11 @@ def _check_root(root: etree._Element) -> None:
     raise NotXML(f"the service answered with <{root.tag}> in place of a PubmedArticleSet")
 
 
-def _forget(element: etree._Element) -> None:
+def _forget(root: etree._Element, element: etree._Element) -> None:
+    """Free a record, and the one before it whole: what the parser has just ended has to stay where it is."""
     element.clear()
-    parent = element.getparent()
-    while parent is not None and element.getprevious() is not None:
-        del parent[0]
+    if (before := element.getprevious()) is not None:
+        root.remove(before)
 
 
 def _unreadable(stream: IO[bytes], *, started: bool, error: etree.XMLSyntaxError) -> EmptyBody | NotXML | Truncated:
