@@ -186,3 +186,17 @@ def test_a_head_whose_sum_is_not_that_of_its_entry_is_refused(rows: Rows, path: 
     with pytest.raises(JournalDamaged) as error:
         rows.run("loop")
     assert said(error, path) == "the newest entry of the run 'loop' should be seq 16, and is gone"
+
+
+@pytest.mark.parametrize("column", ["seq", "done", "superseded"])
+def test_a_runs_row_that_was_forged_of_something_else_than_numbers_is_named(
+    rows: Rows, path: Path, column: str
+) -> None:
+    """Its sum fits, so its types are looked at before anything is counted with them."""
+    (run,) = rows.runs()
+    forged = run._replace(**{column: b"3"}).row_sum(rows.salt)
+    raw(path, f"UPDATE leftoff_run SET {column} = x'33', row_sum = {forged}")
+    for ask in (rows.runs, lambda: rows.run("loop")):
+        with pytest.raises(JournalDamaged) as error:
+            ask()
+        assert said(error, path) == "the row of the run 'loop' holds something else than numbers"

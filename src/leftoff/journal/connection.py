@@ -291,13 +291,11 @@ class Connection(Guarded):
 
     def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
         """Execute one statement with a new cursor."""
-        cursor: Cursor = self.cursor()
-        return cursor.execute(sql, parameters)
+        return super().cursor(Cursor).execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any, /) -> Cursor:
         """Execute one statement for each of many parameters with a new cursor."""
-        cursor: Cursor = self.cursor()
-        return cursor.executemany(sql, parameters)
+        return super().cursor(Cursor).executemany(sql, parameters)
 
     def executescript(self, script: str, /) -> Cursor:
         """Execute a script's statements with a new cursor."""

@@ -160,6 +160,8 @@ class Rows:
             for row, run in zip(rows, found, strict=True):
                 if run.row_sum(self.salt) != row[-1]:
                     raise self.damaged(f"the row of the run {run.name!r} is not what was written")
+                if not all(isinstance(number, int) for number in (run.run, *run[2:])):  # forged: its sum fits
+                    raise self.damaged(f"the row of the run {run.name!r} holds something else than numbers")
         return found
 
     def check_head(self, run: RunRow) -> None:

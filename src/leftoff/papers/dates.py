@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lxml import etree
 
-from leftoff.papers.text import text_at
+from leftoff.papers.text import texts
 
 MONTHS = {name: place for place, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
 YEAR = re.compile(r"(?<![0-9])(1[5-9][0-9]{2}|20[0-9]{2})(?![0-9])")
@@ -27,8 +27,8 @@ class Published(NamedTuple):
 def published(elements: Iterable[etree._Element]) -> Published:
     """Return the date of the first element that has a year: Year, Month and Day, or a MedlineDate in words."""
     for element in elements:
-        medline = text_at(element, "MedlineDate")
-        found = in_words(medline) if medline else _in_parts(element)
+        said = texts(element)
+        found = in_words(said["MedlineDate"]) if said.get("MedlineDate") else _in_parts(said)
         if found.year is not None:
             return found
     return Published(None, None)
@@ -58,11 +58,11 @@ def from_parts(value: object) -> Published:
     return _exact(year, month, day)
 
 
-def _in_parts(element: etree._Element) -> Published:
-    year = YEAR.search(text_at(element, "Year") or "")
+def _in_parts(said: Mapping[str, str]) -> Published:
+    year = YEAR.search(said.get("Year", ""))
     if year is None:
         return Published(None, None)
-    name, day = text_at(element, "Month") or "", text_at(element, "Day") or ""
+    name, day = said.get("Month", ""), said.get("Day", "")
     month = int(name) if name.isdecimal() else MONTHS.get(name[:3].lower())
     return _exact(int(year[1]), month, int(day) if day.isdecimal() else None)
 

@@ -22,7 +22,7 @@ from leftoff.papers.dates import published
 from leftoff.papers.links import links_of_citation
 from leftoff.papers.record import Author, Heading, Record
 from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, Truncated
-from leftoff.papers.text import plain, text_at
+from leftoff.papers.text import plain, text_at, texts
 
 SOURCE = "pubmed"
 ARTICLE, BOOK = "PubmedArticle", "PubmedBookArticle"
@@ -95,6 +95,7 @@ def record(element: etree._Element) -> Record:
     raw = etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False)
     journal, whole_book = article.find("Journal"), article.find("Book")
     issue = None if journal is None else journal.find("JournalIssue")
+    issued = {} if issue is None else texts(issue)
     types = tuple(_types(article, book=book))
     return Record(
         source=SOURCE,
@@ -114,8 +115,8 @@ def record(element: etree._Element) -> Record:
         language="; ".join(plain(each).lower() for each in article.iterchildren("Language")) or None,
         authors=tuple(_authors(article)),
         mesh=tuple(_mesh(citation)),
-        volume=text_at(issue, "Volume"),
-        issue=text_at(issue, "Issue"),
+        volume=issued.get("Volume") or None,
+        issue=issued.get("Issue") or None,
         pages=text_at(article, "Pagination/MedlinePgn", "ELocationID[@EIdType='pii']"),
         publisher=text_at(whole_book, "Publisher/PublisherName"),
         issn="; ".join(_distinct(journal, "ISSN")) or None,

@@ -16,6 +16,11 @@ def plain(element: etree._Element) -> str:
     return " ".join("".join(_pieces(element)).split())
 
 
+def texts(element: etree._Element) -> dict[str, str]:
+    """Return the text of the first child of each name: a look for each name costs more."""
+    return {child.tag: plain(child) for child in element.iterchildren(reversed=True)}
+
+
 def text_at(element: etree._Element | None, *paths: str) -> str | None:
     """Return the text at the first of the paths that has one, None if none has or there is no element."""
     if element is None:
