@@ -48,7 +48,7 @@ def test_programs_get_one_object(db: Path) -> None:
     ("words", "code", "said"),
     [
         (["split", DOI], 2, "Missing option '--db'"),
-        (["split", "--db", "papers.db"], 2, "Missing argument 'DOI|PMID|KEY'"),
+        (["split", "--db", "papers.db"], 2, "Missing argument 'DOI|PMID|PMCID|KEY'"),
         (["split", "asthma", "--db", "papers.db"], 2, "'asthma' is no DOI, no PMID, no PMCID and no key of a paper"),
         (["split", "\x1b[31m", "--db", "papers.db"], 2, r"'\x1b[31m' is no DOI"),
         (["split", "9", "--db", "papers.db"], 2, "no record of PMID 9"),

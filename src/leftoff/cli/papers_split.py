@@ -13,7 +13,7 @@ from leftoff.cli.text import echo_json, plural, printable
 
 
 @click.command()
-@click.argument("paper", metavar="DOI|PMID|KEY")
+@click.argument("paper", metavar="DOI|PMID|PMCID|KEY")
 @click.option("--db", metavar="FILE", required=True, help="A database that papers sync made.")
 @click.option("--undo", is_flag=True, help="Bring together again what was taken apart.")
 @json_option

@@ -99,7 +99,7 @@ class Cursor(sqlite3.Cursor):
         finally:
             connection.dismiss(before)
         if self.description is not None:  # only what gives rows can stand in a commit's way
-            connection.note_rows(self)
+            connection.unread.add(self)
 
 
 class Connection(Guarded):
@@ -120,7 +120,7 @@ class Connection(Guarded):
         self.opened = False  # … and its transaction was begun
         self.trusted = False  # the statement being prepared is the owner's own
         self._own_cursor = sqlite3.Cursor(self)
-        self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
+        self.unread: weakref.WeakSet[Cursor] = weakref.WeakSet()
         self._let_in = False
         self._refusal: str | None = None
         self._changes = 0
@@ -159,13 +159,9 @@ class Connection(Guarded):
         except sqlite3.OperationalError as error:
             if "in progress" not in str(error):
                 raise
-            for cursor in list(self._cursors):
+            for cursor in list(self.unread):
                 cursor.close()
             self.own(self._commit)
-
-    def note_rows(self, cursor: Cursor) -> None:
-        """Remember a cursor whose rows may be unread when the transaction ends."""
-        self._cursors.add(cursor)
 
     def undo_transaction(self) -> None:
         """Roll back, if there is anything to roll back."""
