@@ -183,6 +183,7 @@ def test_a_file_that_got_shorter_is_read_anew(path: Path) -> None:
     store.close()
 
 
+@pytest.mark.usefixtures("noon")
 def test_the_holder_is_told_while_there_is_one(path: Path) -> None:
     """Whoever can write to the file now is named, whichever run is asked for, and nobody once it has closed."""
     store, reader = JsonlStore(path), JsonlStore(path)

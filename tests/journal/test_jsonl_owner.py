@@ -47,6 +47,7 @@ def rests(path: Path) -> list[str]:
     return [line[line.index('"epoch"') : line.index(',"sum":"')] for line in lines]
 
 
+@pytest.mark.usefixtures("noon")
 @BOTH
 def test_an_owner_begins_with_who_it_is_and_what_it_asked_for(path: Path, durability: Any) -> None:
     """A new run has its header first, with the program; each owner's entry has host, pid, start and durability."""

@@ -75,6 +75,7 @@ def test_a_sound_journal_is_left_alone(path: Path, plausible: bool) -> None:
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.jsonl", "a.jsonl.lock"]
 
 
+@pytest.mark.usefixtures("noon")
 def test_a_repair_keeps_each_entry_that_fits_and_ends_each_run(path: Path) -> None:
     """Kept entries stay as they are, the lost one's seq stays empty, each run gets an owner, a note and a mark."""
     whole = put(path, DATA)

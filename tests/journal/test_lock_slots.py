@@ -9,7 +9,6 @@ import os
 import socket
 import struct
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from leftoff.errors import DurabilityUnavailable, JournalBusy
 from leftoff.journal import lock as module
 from leftoff.journal.lock import Hold, holder, is_held, owner_value, whoami
 
-NAME = {"host": "a-host", "pid": 4711, "start": "2023-11-14T22:13:20Z"}
+NAME = {"host": "a-host", "pid": 4711, "start": "2026-07-02T12:03:04Z"}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="locks of open file descriptions are Linux's")
 
 
@@ -29,10 +28,8 @@ def journal(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> None:
+def named(monkeypatch: pytest.MonkeyPatch, noon: None) -> None:
     """Be a process of which everything is known."""
-    then = time.gmtime(1_700_000_000)
-    monkeypatch.setattr(time, "gmtime", lambda *_: then)
     monkeypatch.setattr(socket, "gethostname", lambda: "a-host")
     monkeypatch.setattr(os, "getpid", lambda: 4711)
 
@@ -45,7 +42,7 @@ def _bytes(journal: Path, slot: int) -> bytes:
 def test_a_process_is_told_by_host_number_and_time():
     """The time is UTC, and an owner entry says beside it what durability was asked for (docs/format.md)."""
     assert whoami() == NAME
-    assert owner_value("power") == ('{"host":"a-host","pid":4711,"start":"2023-11-14T22:13:20Z","durability":"power"}')
+    assert owner_value("power") == ('{"host":"a-host","pid":4711,"start":"2026-07-02T12:03:04Z","durability":"power"}')
 
 
 @pytest.mark.usefixtures("named")

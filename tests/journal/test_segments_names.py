@@ -6,7 +6,6 @@ import json
 import os
 import re
 import socket
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +23,6 @@ from tests.contract.drafts import dead, done, started
 from tests.journal.segments_files import files, lock_nobody_out, write
 
 MARCH = 1772323198.25  # 2026-02-28T23:59:58.250Z
-NOON = time.struct_time((2026, 7, 2, 12, 3, 4, 3, 183, 0))
 
 
 @pytest.fixture
@@ -166,6 +164,7 @@ def test_a_file_of_another_journal_is_named(folder: Path) -> None:
 # -- claims ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("noon")
 @pytest.mark.parametrize(
     ("durability", "shard", "more"),
     [
@@ -173,11 +172,8 @@ def test_a_file_of_another_journal_is_named(folder: Path) -> None:
         pytest.param("process", Shard(1, 2), {"shard": [1, 2]}, id="unsynced"),
     ],
 )
-def test_a_claim_says_whose_the_keys_are(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, durability: Any, shard: Shard, more: dict[str, Any]
-) -> None:
+def test_a_claim_says_whose_the_keys_are(folder: Path, durability: Any, shard: Shard, more: dict[str, Any]) -> None:
     """The first commit holds the run's header, with an id that follows from the journal's, and who claims what."""
-    monkeypatch.setattr(time, "gmtime", lambda *_: NOON)
     store = SegmentsStore(folder, durability)
     assert store.own("r", "program.py", shard).epoch == 1
     created, owner = store.entries("r")

@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ from leftoff.journal.sqlite import SqliteStore
 from tests.contract.drafts import dead, done, started
 from tests.journal.sqlite_files import make, raw
 
-NOON = time.struct_time((2026, 7, 2, 12, 3, 4, 3, 183, 0))
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -47,10 +44,10 @@ def said(kind: type[BaseException], call: Any, *arguments: Any) -> str:
 # -- what is written -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("noon")
 @pytest.mark.parametrize("durability", [pytest.param("power", id="synced"), pytest.param("process", id="unsynced")])
-def test_a_new_run_tells_who_began_it(path: Path, monkeypatch: pytest.MonkeyPatch, durability: Any) -> None:
+def test_a_new_run_tells_who_began_it(path: Path, durability: Any) -> None:
     """Header, run and first entries hold the program, this host and process, the time in UTC, what was asked for."""
-    monkeypatch.setattr(time, "gmtime", lambda *_: NOON)
     store = SqliteStore(path, durability)
     store.own("other")
     owner = store.own("loop", "program.py")

@@ -21,7 +21,7 @@ QUERY = """
 ORDER = "ORDER BY paper.pmid IS NULL, paper.pmid, paper.doi"
 ORDERED = f"SELECT id FROM paper WHERE id IN (SELECT value FROM json_each(?)) {ORDER}"  # noqa: S608  (names of our own)
 # The number in place of paper.id: joined to the paper, the status of all papers is found first.
-ONE = f"{QUERY.replace('status.paper_id = paper.id', 'status.paper_id = ?1')} WHERE paper.id = ?1"
+ONE = f"{QUERY.replace('status.paper_id = paper.id', 'status.paper_id = :paper')} WHERE paper.id = :paper"
 
 
 class Listed(TypedDict):
@@ -50,7 +50,7 @@ def listed(db: str | PathLike[str]) -> Iterator[Listed]:
 def list_papers(connection: sqlite3.Connection, ids: list[int]) -> list[Listed]:
     """Return these papers, by the numbers of their rows, in the order of `listed`."""
     numbers = connection.execute(ORDERED, (json.dumps(ids),)).fetchall()
-    return [_listed(connection.execute(ONE, number).fetchone()) for number in numbers]
+    return [_listed(connection.execute(ONE, {"paper": number}).fetchone()) for (number,) in numbers]
 
 
 def _listed(row: tuple[Any, ...]) -> Listed:

@@ -22,12 +22,12 @@ OLDEST_LAST = "paper.year IS NULL, paper.year DESC, paper.date DESC, paper.key"
 SNIPPET = "snippet(words, {}, '**', '**', '…', 24)"
 DETAIL = """
     SELECT key, doi, title, year, journal, abstract,
-        coalesce((SELECT status FROM status WHERE paper_id = ?1), ''),
+        coalesce((SELECT status FROM status WHERE paper_id = :paper), ''),
         (SELECT json_group_array(value) FROM (
             SELECT value FROM identifier WHERE paper_id = paper.id AND kind = 'pmid' ORDER BY CAST(value AS INTEGER))),
         (SELECT json_group_array(name) FROM (
             SELECT name FROM author WHERE paper_id = paper.id ORDER BY position))
-    FROM paper WHERE id = ?1
+    FROM paper WHERE id = :paper
 """  # the number in place of paper.id lets SQLite look for this paper's status alone
 
 
@@ -160,7 +160,8 @@ def _in_order(connection: sqlite3.Connection, ranked: list[tuple[int, float]]) -
 
 
 def _found(connection: sqlite3.Connection, paper: int, score: float | None, snippets: dict[int, str | None]) -> Found:
-    key, doi, title, year, journal, abstract, status, pmids, authors = connection.execute(DETAIL, (paper,)).fetchone()
+    row = connection.execute(DETAIL, {"paper": paper}).fetchone()
+    key, doi, title, year, journal, abstract, status, pmids, authors = row
     return Found(
         key=key,
         doi=doi,
