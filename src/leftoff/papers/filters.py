@@ -14,7 +14,7 @@ Several = str | Iterable[str]  # of names: one, or several
 
 YEARS = re.compile(r"\s*(?P<first>[0-9]{4})?\s*(?P<to>[-\u2013:]\s*(?P<last>[0-9]{4})?)?\s*")
 JOURNAL = "name_contains(paper.journal, ?)"
-AUTHOR = "EXISTS (SELECT 1 FROM author WHERE paper_id = paper.id AND is_called(name, last, fore, initials, ?))"
+AUTHOR = "EXISTS (SELECT 1 FROM author WHERE paper_id = paper.id AND is_called(name, fore, initials, ?))"
 INDEXED = "paper.id IN (SELECT rowid FROM words WHERE words MATCH ?)"
 MESH = (
     "EXISTS (SELECT 1 FROM mesh WHERE paper_id = paper.id AND descriptor = ? COLLATE NOCASE"
@@ -55,7 +55,7 @@ def conditions(
 def teach(connection: sqlite3.Connection) -> None:
     """Give the connection the functions that conditions use."""
     connection.create_function("name_contains", 2, contains, deterministic=True)
-    connection.create_function("is_called", 5, is_called, deterministic=True)
+    connection.create_function("is_called", 4, is_called, deterministic=True)
 
 
 def _years(text: str) -> tuple[int, int]:

@@ -27,29 +27,33 @@ def contains(name: str | None, wanted: str) -> bool:
 
 def cited(last: str | None, fore: str | None, initials: str | None) -> str | None:
     """Return a person's name as PubMed cites it, ``Lovelace AB``; None for what has no last name and initials."""
-    short = initials or "".join(part[0] for part in WORD.findall(fore or "")).upper()
+    short = initials or _initials(fore)
     return f"{last} {short}" if last and short else None
 
 
-def is_called(name: str, last: str | None, fore: str | None, initials: str | None, wanted: str) -> bool:
+def is_called(name: str, fore: str | None, initials: str | None, wanted: str) -> bool:
     """Say whether an author may be called so: ``Lovelace``, ``Ada Lovelace``, ``Lovelace, A.``, ``Lovelace AB``.
 
     Each word that is wanted is a word of the name, a single letter the first of one, several capitals the initials.
     """
     left = WORD.findall(folded(name))
-    short = folded((cited(last, fore, initials) or "").rpartition(" ")[2])
+    short = WORD.findall(folded(initials or _initials(fore)))  # "Mde L" has two words
     words = sorted(WORD.findall(wanted), key=len, reverse=True)  # whole words choose first
     for word in words:
         plain = folded(word)
         if plain in left:
             left.remove(plain)
-        elif 1 < len(word) <= 3 and word.isupper() and short.startswith(plain):
-            continue
+        elif plain in short or (1 < len(word) <= 3 and word.isupper() and short and short[0].startswith(plain)):
+            continue  # whole initials may be long or have small letters: "BJLN", "IuI"
         elif len(plain) == 1 and (match := next((each for each in left if each.startswith(plain)), None)):
             left.remove(match)
         else:
             return False
     return bool(words)
+
+
+def _initials(fore: str | None) -> str:
+    return "".join(part[0] for part in WORD.findall(fore or "")).upper()
 
 
 @lru_cache(maxsize=10_000)  # journals come again and again
