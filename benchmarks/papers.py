@@ -29,13 +29,13 @@ from pathlib import Path
 from lxml import etree
 
 import leftoff
-from leftoff.papers import pubmed, tables
+from leftoff.papers import pubmed, record_set, tables
 from leftoff.papers.fetch import Item
 from leftoff.papers.keeping import keep_all
 from leftoff.papers.record import Record
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "papers" / "records"
-RECORDS = (pubmed.ARTICLE, pubmed.BOOK)
+RECORDS = (record_set.ARTICLE, record_set.BOOK)
 AT = "2026-01-01T00:00:00.000000Z"
 
 

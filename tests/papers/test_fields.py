@@ -90,7 +90,7 @@ class Real:
         return self
 
     def read(self, record: Any) -> Record:
-        return works.record(works.work(record)) if self.service == "Crossref" else pubmed.record(record)
+        return works.record(works.work(record)) if self.service == "Crossref" else pubmed.record(etree.tostring(record))
 
     def altered(self, path: str, choose: random.Random) -> Iterator[tuple[int, bool]]:
         """Iterate some records that have the path, each once to say what others say and once what none says."""

@@ -1,10 +1,7 @@
 """Read PubMed's XML, one record at a time.
 
-1. Nothing is loaded from anywhere: no DTD (its name changes each January), no network, no entity is expanded.
-2. Memory holds one record of the stream, whatever the length of the set.
-3. A set that ends early, an <ERROR>, an empty or a foreign body raises; it never looks like a shorter result.
-4. A DOI, PMID or PMCID is the record's own only at the places named in `_identifiers`: the lists of cited and
-   commented works hold the same elements.
+A DOI, PMID or PMCID is the record's own only at the places named in `_identifiers`: the lists of cited and commented
+works hold the same elements.
 """
 
 from __future__ import annotations
@@ -12,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from io import BytesIO
 from typing import IO
 
 from lxml import etree
@@ -21,13 +17,11 @@ from leftoff.papers import doi as dois
 from leftoff.papers.dates import published
 from leftoff.papers.links import links_of_citation
 from leftoff.papers.record import Author, Heading, Record
-from leftoff.papers.reply import EmptyBody, ErrorElement, Inconsistent, NotXML, Truncated
+from leftoff.papers.record_set import BOOK, cut, parse
+from leftoff.papers.reply import Inconsistent
 from leftoff.papers.text import plain, text_at, texts
 
 SOURCE = "pubmed"
-ARTICLE, BOOK = "PubmedArticle", "PubmedBookArticle"
-SETS = {"PubmedArticleSet", "PubmedBookArticleSet"}
-ROOTS = {*SETS, "eFetchResult", "ERROR"}
 ORCID = re.compile(r"([0-9]{4})-?([0-9]{4})-?([0-9]{4})-?([0-9]{3}[0-9Xx])\s*$")
 PMC = re.compile(r"(?:PMC)?\s*([0-9]+)(?:\.[0-9]+)?", re.IGNORECASE)
 NAMES = ("LastName", "ForeName", "Initials", "Suffix", "CollectiveName")
@@ -39,47 +33,17 @@ def records(source: bytes | IO[bytes]) -> Iterator[Record]:
 
     source: the bytes of a reply, or a binary file that is read as it goes.
 
-    Raises EmptyBody, NotXML, ErrorElement, Truncated or Inconsistent (see `leftoff.papers.reply`), possibly after
-    records were yielded: a set counts only when the iteration has ended.
+    Raises what `cut` does, possibly after records were yielded: a set counts only when the iteration has ended.
     """
-    stream = BytesIO(source) if isinstance(source, bytes) else source
-    context = etree.iterparse(
-        stream,
-        events=("start", "end"),
-        tag=(ARTICLE, BOOK, *ROOTS),  # each event costs as much as parsing some elements
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        remove_comments=True,
-        remove_pis=True,
-        huge_tree=False,  # libxml2's own bounds: 10 MB a text, depth 256; the largest known record is 0.4 MB
-    )
-    root: etree._Element | None = None
-    try:
-        for event, element in context:
-            if root is None:
-                root = element
-                _check_root(element)
-            if event == "end" and element.tag == "ERROR":
-                raise ErrorElement(f"the service answered an error: {plain(element)[:200]}")
-            if event == "end" and element.getparent() is root:
-                yield record(element)
-                _forget(root, element)
-    except etree.XMLSyntaxError as error:
-        raise _unreadable(stream, started=root is not None, error=error) from error
-    if root is None and context.root is not None:
-        _check_root(context.root)
-    if root is None or root.tag not in SETS:
-        raise Inconsistent("the service answered with neither records nor an error")
+    yield from map(record, cut(source))
 
 
-def record(element: etree._Element) -> Record:
+def record(raw: bytes) -> Record:
     """Return what one PubmedArticle or PubmedBookArticle says.
 
-    Raises Inconsistent if it has no PMID.
+    Raises Truncated if it is damaged, Inconsistent if it has no PMID.
     """
+    element = parse(raw)
     book = element.tag == BOOK
     citation = element.find("BookDocument" if book else "MedlineCitation")
     pmid = None if citation is None else citation.find("PMID")
@@ -92,7 +56,6 @@ def record(element: etree._Element) -> Record:
         article = citation  # a record without an Article is one that says little
     own = _identifiers(element, article)
     when = published(_published(element, citation, article))
-    raw = etree.tostring(element, encoding="utf-8", xml_declaration=False, with_tail=False)
     journal, whole_book = article.find("Journal"), article.find("Book")
     issue = None if journal is None else journal.find("JournalIssue")
     issued = {} if issue is None else texts(issue)
@@ -129,34 +92,6 @@ def record(element: etree._Element) -> Record:
 def _distinct(element: etree._Element | None, name: str) -> list[str]:
     children = () if element is None else element.iterchildren(name)
     return list(dict.fromkeys(text for each in children if (text := plain(each))))
-
-
-def _check_root(root: etree._Element) -> None:
-    if root.tag in ROOTS:
-        return
-    if str(root.tag).lower() == "html":
-        raise NotXML("the service answered with an HTML page in place of records")
-    raise NotXML(f"the service answered with <{root.tag}> in place of a PubmedArticleSet")
-
-
-def _forget(root: etree._Element, element: etree._Element) -> None:
-    """Free a record, and the one before it whole: what the parser has just ended has to stay where it is."""
-    element.clear()
-    if (before := element.getprevious()) is not None:
-        root.remove(before)
-
-
-def _unreadable(stream: IO[bytes], *, started: bool, error: etree.XMLSyntaxError) -> EmptyBody | NotXML | Truncated:
-    if started:
-        return Truncated(f"the records end early or are damaged: {error.msg}")
-    if stream.seekable():
-        stream.seek(0)
-        head = stream.read(512)
-        if not head.strip():
-            return EmptyBody("the service answered with nothing")
-        if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<Pubmed", b"<!DOCTYPE Pubmed")):
-            return NotXML(f"the service answered with something that is not XML: {head[:60]!r}")
-    return Truncated(f"the records cannot be read: {error.msg}")
 
 
 def _identifiers(element: etree._Element, article: etree._Element) -> dict[str, str]:

@@ -247,10 +247,7 @@ def _records_of(connection: sqlite3.Connection, paper: int, known: Record | None
 def reread(source: str, content: bytes) -> Record:
     """Return the record that a row of `raw` or `revision` holds."""
     raw = zlib.decompress(content)
-    if source == works.SOURCE:
-        return works.reread(raw)
-    (record,) = pubmed.records(b"<PubmedArticleSet>" + raw + b"</PubmedArticleSet>")
-    return record
+    return works.reread(raw) if source == works.SOURCE else pubmed.record(raw)
 
 
 def _others(connection: sqlite3.Connection, paper: int, record: Record) -> bool:
