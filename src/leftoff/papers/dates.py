@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from leftoff.papers.text import texts
+from leftoff.papers.text import by_name, plain
 
 MONTHS = {name: place for place, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
 YEAR = re.compile(r"(?<![0-9])(1[5-9][0-9]{2}|20[0-9]{2})(?![0-9])")
@@ -27,7 +27,7 @@ class Published(NamedTuple):
 def published(elements: Iterable[etree._Element]) -> Published:
     """Return the date of the first element that has a year: Year, Month and Day, or a MedlineDate in words."""
     for element in elements:
-        said = texts(element)
+        said = {name: plain(child) for name, child in by_name(element).items()}
         found = in_words(said["MedlineDate"]) if said.get("MedlineDate") else _in_parts(said)
         if found.year is not None:
             return found

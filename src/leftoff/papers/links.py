@@ -19,7 +19,7 @@ from lxml import etree
 from leftoff.papers import doi as dois
 from leftoff.papers.dates import from_parts, in_words
 from leftoff.papers.record import Link
-from leftoff.papers.text import text_at
+from leftoff.papers.text import by_name, grandchildren, text_of
 
 # What one paper does to another, and what the other then is. Of these the first is always the later paper.
 LATER = {
@@ -136,7 +136,7 @@ def links_of_citation(citation: etree._Element, types: Iterable[str], date: str 
     known = frozenset(types)
     found = [
         link
-        for each in citation.findall("CommentsCorrectionsList/CommentsCorrections")
+        for each in grandchildren(citation, "CommentsCorrectionsList", "CommentsCorrections")
         if (link := _link_of(each, known, date)) is not None
     ]
     if RETRACTED in known and all(link.kind != "retracted-by" for link in found):
@@ -148,7 +148,8 @@ def _link_of(element: etree._Element, types: frozenset[str], date: str | None) -
     name = element.get("RefType") or ""
     if not name or name in CITATIONS:  # nearly all of them are citations
         return None
-    source, note, number = (text_at(element, tag) or "" for tag in ("RefSource", "Note", "PMID"))
+    said = by_name(element)
+    source, note, number = (text_of(said, name) or "" for name in ("RefSource", "Note", "PMID"))
     if not (source or note or number):
         return None
     kind = _as_preprint(REF_TYPES.get(name, "related-to"), types, source)

@@ -19,12 +19,11 @@ from leftoff.papers.links import links_of_citation
 from leftoff.papers.record import Author, Heading, Record
 from leftoff.papers.record_set import BOOK, cut, parse
 from leftoff.papers.reply import Inconsistent
-from leftoff.papers.text import plain, text_at, texts
+from leftoff.papers.text import Children, by_name, grandchildren, plain, text_of
 
 SOURCE = "pubmed"
 ORCID = re.compile(r"([0-9]{4})-?([0-9]{4})-?([0-9]{4})-?([0-9]{3}[0-9Xx])\s*$")
 PMC = re.compile(r"(?:PMC)?\s*([0-9]+)(?:\.[0-9]+)?", re.IGNORECASE)
-NAMES = ("LastName", "ForeName", "Initials", "Suffix", "CollectiveName")
 NO_TITLE = {"", "[not available].", "[not available]"}
 
 
@@ -45,21 +44,20 @@ def record(raw: bytes) -> Record:
     """
     element = parse(raw)
     book = element.tag == BOOK
-    citation = element.find("BookDocument" if book else "MedlineCitation")
-    pmid = None if citation is None else citation.find("PMID")
-    if citation is None or pmid is None or not (number := plain(pmid)).isdecimal():
+    data = by_name(element)
+    citation = data.get("BookDocument" if book else "MedlineCitation")
+    said = by_name(citation)
+    if citation is None or not (number := text_of(said, "PMID") or "").isdecimal():
         raise Inconsistent(f"a {element.tag} came without a PMID")
-    if not (version := pmid.get("Version") or "1").isdecimal():
+    if not (version := said["PMID"].get("Version") or "1").isdecimal():
         raise Inconsistent(f"PMID {number} has a version that is no number: {version[:20]!r}")
-    article = citation if book else citation.find("Article")
-    if article is None:
-        article = citation  # a record without an Article is one that says little
-    own = _identifiers(element, article)
-    when = published(_published(element, citation, article))
-    journal, whole_book = article.find("Journal"), article.find("Book")
-    issue = None if journal is None else journal.find("JournalIssue")
-    issued = {} if issue is None else texts(issue)
-    types = tuple(_types(article, book=book))
+    article = citation if book else said.get("Article", citation)  # one without an Article says little
+    parts = by_name(article)
+    journal, whole_book = by_name(parts.get("Journal")), by_name(parts.get("Book"))
+    issue = by_name(journal.get("JournalIssue"))
+    when = published(_published(element, said, parts, issue))
+    types = tuple(_types(parts, article, book=book))
+    own = _identifiers(data, article, parts)
     return Record(
         source=SOURCE,
         identifier=int(number),
@@ -67,23 +65,23 @@ def record(raw: bytes) -> Record:
         digest=hashlib.sha256(raw).digest(),
         doi=own.get("doi"),
         pmcid=own.get("pmc"),
-        title=_title(article),
+        title=_title(parts, whole_book),
         abstract=_abstract(article),
-        journal=text_at(journal, "Title", "ISOAbbreviation")
-        or text_at(whole_book, "BookTitle")
-        or text_at(citation, "MedlineJournalInfo/MedlineTA"),
+        journal=text_of(journal, "Title", "ISOAbbreviation")
+        or text_of(whole_book, "BookTitle")
+        or text_of(by_name(said.get("MedlineJournalInfo")), "MedlineTA"),
         year=when.year,
         date=when.date,
         type="; ".join(types) or None,
         language="; ".join(plain(each).lower() for each in article.iterchildren("Language")) or None,
-        authors=tuple(_authors(article)),
+        authors=tuple(_authors(article) or _authors(parts.get("Book"))),
         mesh=tuple(_mesh(citation)),
-        volume=issued.get("Volume") or None,
-        issue=issued.get("Issue") or None,
-        pages=text_at(article, "Pagination/MedlinePgn", "ELocationID[@EIdType='pii']"),
-        publisher=text_at(whole_book, "Publisher/PublisherName"),
-        issn="; ".join(_distinct(journal, "ISSN")) or None,
-        isbn="; ".join(_distinct(whole_book, "Isbn")) or None,
+        volume=text_of(issue, "Volume"),
+        issue=text_of(issue, "Issue"),
+        pages=text_of(by_name(parts.get("Pagination")), "MedlinePgn") or _number(article),
+        publisher=text_of(by_name(whole_book.get("Publisher")), "PublisherName"),
+        issn="; ".join(_distinct(parts.get("Journal"), "ISSN")) or None,
+        isbn="; ".join(_distinct(parts.get("Book"), "Isbn")) or None,
         raw=raw,
         links=links_of_citation(citation, types, when.date),
     )
@@ -94,16 +92,19 @@ def _distinct(element: etree._Element | None, name: str) -> list[str]:
     return list(dict.fromkeys(text for each in children if (text := plain(each))))
 
 
-def _identifiers(element: etree._Element, article: etree._Element) -> dict[str, str]:
+def _identifiers(data: Children, article: etree._Element, parts: Children) -> dict[str, str]:
     """Return the record's own DOI (normal form) and PMCID.
 
     They stand in the ArticleIdList that is a direct child of the record's data, or, a DOI, in the article's
     ELocationID unless ValidYN is N. A book's own ELocationID is a chapter's only if there is no chapter.
     """
-    data = [part for part in element if part.tag in ("PubmedData", "BookDocument", "PubmedBookData")]
-    own = [(each.get("IdType"), each) for part in data for each in part.iterfind("ArticleIdList/ArticleId")]
-    book = article.find("Book")
-    located = article if book is None or article.find("ArticleTitle") is not None else book
+    own = [
+        (each.get("IdType"), each)
+        for name in ("PubmedData", "BookDocument", "PubmedBookData")
+        if name in data
+        for each in grandchildren(data[name], "ArticleIdList", "ArticleId")
+    ]
+    located = parts["Book"] if "Book" in parts and "ArticleTitle" not in parts else article
     own += [(each.get("EIdType"), each) for each in located.iterchildren("ELocationID") if each.get("ValidYN") != "N"]
     found: dict[str, str] = {}
     for kind, each in own:
@@ -114,93 +115,113 @@ def _identifiers(element: etree._Element, article: etree._Element) -> dict[str, 
     return found
 
 
-def _title(article: etree._Element) -> str | None:
-    title = text_at(article, "ArticleTitle") or ""
+def _title(parts: Children, whole_book: Children) -> str | None:
+    title = text_of(parts, "ArticleTitle") or ""
     if title.lower() in NO_TITLE:
-        return text_at(article, "VernacularTitle", "Book/BookTitle") or title or None
+        return text_of(parts, "VernacularTitle") or text_of(whole_book, "BookTitle") or title or None
     return title
 
 
 def _abstract(article: etree._Element) -> str | None:
     """Return the abstract, a paragraph each section, led by its label."""
     sections = []
-    for each in article.iterfind("Abstract/AbstractText"):
+    for each in grandchildren(article, "Abstract", "AbstractText"):
         text, label = plain(each), " ".join((each.get("Label") or "").split())
         if text:
             sections.append(f"{label}: {text}" if label and label.upper() != "UNLABELLED" else text)
     return "\n\n".join(sections) or None
 
 
-def _published(element: etree._Element, citation: etree._Element, article: etree._Element) -> Iterator[etree._Element]:
+def _published(element: etree._Element, said: Children, parts: Children, issue: Children) -> Iterator[etree._Element]:
     """Iterate the places that tell when it was published, the best first."""
-    for inside, path in (
-        (article, "Journal/JournalIssue/PubDate"),
-        (article, "ArticleDate"),
-        (citation, "Book/PubDate"),
-        (citation, "ContributionDate"),
-        (element, "PubmedData/History/PubMedPubDate[@PubStatus='pubmed']"),
-        (element, "PubmedData/History/PubMedPubDate[@PubStatus='entrez']"),
-        (element, "PubmedBookData/History/PubMedPubDate[@PubStatus='pubmed']"),
-        (citation, "DateCompleted"),
+    if "PubDate" in issue:
+        yield issue["PubDate"]
+    if "ArticleDate" in parts:
+        yield parts["ArticleDate"]
+    for path in (
+        "BookDocument/Book/PubDate",
+        "BookDocument/ContributionDate",
+        "PubmedData/History/PubMedPubDate[@PubStatus='pubmed']",
+        "PubmedData/History/PubMedPubDate[@PubStatus='entrez']",
+        "PubmedBookData/History/PubMedPubDate[@PubStatus='pubmed']",
     ):
-        if (place := inside.find(path)) is not None:
+        if (place := element.find(path)) is not None:
             yield place
+    if "DateCompleted" in said:
+        yield said["DateCompleted"]
 
 
-def _types(article: etree._Element, *, book: bool) -> Iterator[str]:
+def _types(parts: Children, article: etree._Element, *, book: bool) -> Iterator[str]:
     if book:
-        yield "Book Chapter" if article.find("ArticleTitle") is not None else "Book"
-    for each in (*article.iterfind("PublicationTypeList/PublicationType"), *article.iterchildren("PublicationType")):
+        yield "Book Chapter" if "ArticleTitle" in parts else "Book"
+    for each in (
+        *grandchildren(article, "PublicationTypeList", "PublicationType"),
+        *article.iterchildren("PublicationType"),
+    ):
         if text := plain(each):
             yield text
 
 
-def _authors(article: etree._Element) -> Iterator[Author]:
-    """Iterate the authors in their order: a chapter's own, else the book's, never its editors."""
-    listed = [each for each in article.findall("AuthorList") if each.get("Type", "authors") == "authors"]
-    listed = listed or [each for each in article.findall("Book/AuthorList") if each.get("Type", "authors") == "authors"]
-    for each in (author for authors in listed for author in authors.iterchildren("Author")):
-        if each.get("ValidYN") != "N":  # else an earlier spelling; the valid one stands beside it
-            yield _author(each)
+def _number(article: etree._Element) -> str | None:
+    """Return the number of an article that has no pages."""
+    for each in article.iterchildren("ELocationID"):
+        if each.get("EIdType") == "pii":
+            return plain(each) or None
+    return None
+
+
+def _authors(element: etree._Element | None) -> list[Author]:
+    """Return the authors in their order, never the editors."""
+    return [
+        _author(each)
+        for authors in (() if element is None else element.iterchildren("AuthorList"))
+        if authors.get("Type", "authors") == "authors"
+        for each in authors.iterchildren("Author")
+        if each.get("ValidYN") != "N"  # else an earlier spelling; the valid one stands beside it
+    ]
 
 
 def _author(element: etree._Element) -> Author:
-    names: dict[str, str] = {}
-    places: list[str] = []
-    orcid = None
+    last = fore = initials = suffix = body = orcid = None
+    places = []
     for child in element:  # once through them: a look for each name costs more
         name = child.tag
-        if name in NAMES:
-            names.setdefault(name, plain(child))
+        if name == "LastName":
+            last = last or plain(child)
+        elif name == "ForeName":
+            fore = fore or plain(child)
+        elif name == "Initials":
+            initials = initials or plain(child)
         elif name == "AffiliationInfo":
-            places += map(plain, child.iterchildren("Affiliation"))
+            places += [plain(each) for each in child if each.tag == "Affiliation"]
+        elif name == "Identifier":
+            if orcid is None and child.get("Source") == "ORCID":
+                orcid = ORCID.search(plain(child))
+        elif name == "CollectiveName":
+            body = body or plain(child)
+        elif name == "Suffix":
+            suffix = suffix or plain(child)
         elif name == "Affiliation":
             places.append(plain(child))
-        elif name == "Identifier" and orcid is None and child.get("Source") == "ORCID":
-            orcid = ORCID.search(plain(child))
-    last, fore, initials, suffix, body = (names.get(name) or None for name in NAMES)
     return Author(
-        last=last,
-        fore=fore,
-        initials=initials,
-        suffix=suffix,
-        collective=body,
-        affiliation="\n".join(filter(None, places)) or None,
-        orcid=None if orcid is None else "-".join(orcid.groups()).upper(),
+        last or None,
+        fore or None,
+        initials or None,
+        suffix or None,
+        body or None,
+        "\n".join(filter(None, places)) or None,
+        None if orcid is None else "-".join(orcid.groups()).upper(),
     )
 
 
 def _mesh(citation: etree._Element) -> Iterator[Heading]:
-    for heading in citation.iterfind("MeshHeadingList/MeshHeading"):
-        descriptor: etree._Element | None = None
-        qualifiers: list[tuple[str | None, str | None, bool]] = []
-        for child in heading:
+    for heading in grandchildren(citation, "MeshHeadingList", "MeshHeading"):
+        name, ui, major, qualified = "", None, False, False
+        for child in heading:  # the descriptor comes first
             if child.tag == "DescriptorName":
-                descriptor = child
-            elif child.tag == "QualifierName":
-                qualifiers.append((plain(child), child.get("UI"), child.get("MajorTopicYN") == "Y"))
-        if descriptor is None:
-            continue
-        name, ui, major = plain(descriptor), descriptor.get("UI"), descriptor.get("MajorTopicYN") == "Y"
-        for qualifier, qualifier_ui, is_major in qualifiers or [(None, None, False)]:
-            yield Heading(name, ui, qualifier, qualifier_ui, major or is_major)
+                name, ui, major = plain(child), child.get("UI"), child.get("MajorTopicYN") == "Y"
+            elif child.tag == "QualifierName" and name:
+                qualified = True
+                yield Heading(name, ui, plain(child), child.get("UI"), major or child.get("MajorTopicYN") == "Y")
+        if name and not qualified:
+            yield Heading(name, ui, None, None, major)

@@ -6,8 +6,8 @@
 2. Memory holds one record of the stream, whatever the length of the set.
 3. Nothing is loaded from anywhere: no DTD (its name changes each January), no network, no entity is expanded.
 
-Cut out, a record is parsed in three quarters of the time that lxml's iterparse takes for it, and need not be written out
-again to be kept.
+Cut out, a record is parsed in three quarters of the time that lxml's iterparse takes for it, and need not be written
+out again to be kept.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+Children = dict[str, etree._Element]
+
 
 def plain(element: etree._Element) -> str:
     """Return the element's text without its mark-up, white space as one space: ``H<sub>2</sub>O`` is ``H2O``."""
@@ -16,18 +18,21 @@ def plain(element: etree._Element) -> str:
     return " ".join("".join(_pieces(element)).split())
 
 
-def texts(element: etree._Element) -> dict[str, str]:
-    """Return the text of the first child of each name: a look for each name costs more."""
-    return {child.tag: plain(child) for child in element.iterchildren(reversed=True)}
+def by_name(element: etree._Element | None) -> Children:
+    """Return the first child of each name, none where there is no element: a look for each name costs more."""
+    return {} if element is None else {child.tag: child for child in reversed(element)}
 
 
-def text_at(element: etree._Element | None, *paths: str) -> str | None:
-    """Return the text at the first of the paths that has one, None if none has or there is no element."""
-    if element is None:
-        return None
-    for path in paths:
-        found = element.find(path)
-        if found is not None and (text := plain(found)):
+def grandchildren(element: etree._Element, name: str, child: str) -> Iterator[etree._Element]:
+    """Iterate what is called ``child`` in the lists of one name; a record may have two of them."""
+    for each in element.iterchildren(name):
+        yield from each.iterchildren(child)
+
+
+def text_of(children: Children, *names: str) -> str | None:
+    """Return the text of the first of the names that has one, None if none has."""
+    for name in names:
+        if name in children and (text := plain(children[name])):
             return text
     return None
 
