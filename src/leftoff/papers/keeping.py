@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from leftoff.papers.log import Event, ProgressLog, note
+from leftoff.papers.log import NOT_SENT, Event, ProgressLog, note
 from leftoff.papers.record import Record
 from leftoff.papers.store import record_absence, store_record
 
@@ -35,12 +35,16 @@ class Sent(Protocol):
         """A moment before it was asked, as the tables hold it."""
 
 
-def keep_all(connection: sqlite3.Connection, batches: Iterable[Iterable[Sent]], log: ProgressLog | None) -> None:
+def keep_all(connection: sqlite3.Connection, batches: Iterable[Collection[Sent]], log: ProgressLog | None) -> None:
     """Keep batch after batch of a run's; the log follows what is committed."""
     for batch in batches:
         if log is not None:
             log.follow()
-        note(connection, [_kept(connection, sent) for sent in batch])
+        events = [_kept(connection, sent) for sent in batch]
+        both = zip(batch, events, strict=True)
+        came = [(sent.source, sent.identifier) for sent, event in both if event.what not in NOT_SENT]
+        connection.executemany("DELETE FROM absent WHERE source = ? AND identifier = ?", came)
+        note(connection, events)
     if log is not None:
         log.follow()
 
@@ -54,5 +58,4 @@ def _kept(connection: sqlite3.Connection, sent: Sent) -> Event:
     else:
         what = store_record(connection, record, sent.at)
         doi = record.doi
-        connection.execute("DELETE FROM absent WHERE source = ? AND identifier = ?", (source, identifier))
     return Event(sent.at, source, identifier if isinstance(identifier, int) else None, doi, what)

@@ -23,6 +23,7 @@ BEGINNING = b'{"seq": '
 BLOCK = 1 << 16
 CHUNK = 500  # lines appended by one write
 COLUMNS = "seq, at, source, pmid, doi, what"
+NOT_SENT = ("absent", "deleted")  # what is said of a record that the service did not send
 
 
 class Event(NamedTuple):
@@ -54,7 +55,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def wanted(path: Path, source: str) -> Iterator[dict[str, Any]]:
     """Iterate the lines of a log that tell of a service's records, without those that the service did not send."""
-    return (line for line in read(path) if line["source"] == source and line.get("what") not in ("absent", "deleted"))
+    return (line for line in read(path) if line["source"] == source and line.get("what") not in NOT_SENT)
 
 
 @final
