@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import IO
 
 from lxml import etree
@@ -24,6 +25,7 @@ from leftoff.papers.text import Children, by_name, grandchildren, plain, text_of
 SOURCE = "pubmed"
 ORCID = re.compile(r"([0-9]{4})-?([0-9]{4})-?([0-9]{4})-?([0-9]{3}[0-9Xx])\s*$")
 PMC = re.compile(r"(?:PMC)?\s*([0-9]+)(?:\.[0-9]+)?", re.IGNORECASE)
+_heading = lru_cache(maxsize=20_000)(Heading)  # the same headings come again and again
 NO_TITLE = {"", "[not available].", "[not available]"}
 
 
@@ -222,6 +224,6 @@ def _mesh(citation: etree._Element) -> Iterator[Heading]:
                 name, ui, major = plain(child), child.get("UI"), child.get("MajorTopicYN") == "Y"
             elif child.tag == "QualifierName" and name:
                 qualified = True
-                yield Heading(name, ui, plain(child), child.get("UI"), major or child.get("MajorTopicYN") == "Y")
+                yield _heading(name, ui, plain(child), child.get("UI"), major or child.get("MajorTopicYN") == "Y")
         if name and not qualified:
-            yield Heading(name, ui, None, None, major)
+            yield _heading(name, ui, None, None, major)
