@@ -22,9 +22,6 @@ MADE = """
         title, abstract, author, mesh, tokenize = 'unicode61 remove_diacritics 2'
     )
 """
-# FTS5 merges its parts when there are 4 of a size, and so writes each word some more times. With 8 a search looks into
-# a few more parts, and a million papers are merged a third less often.
-MERGED = "INSERT INTO words (words, rank) VALUES ('automerge', 8)"
 NO_FTS5 = (
     f"the SQLite {sqlite3.sqlite_version} of this Python was built without FTS5, which indexes papers: "
     "use a Python whose SQLite has it, such as one from python.org"
@@ -50,8 +47,6 @@ def create(connection: sqlite3.Connection) -> None:
     Raises UsageError where SQLite has no FTS5.
     """
     _make(connection)
-    if connection.execute("SELECT 1 FROM words_config WHERE k = 'automerge'").fetchone() is None:
-        connection.execute(MERGED)
     if connection.execute(LACKS).fetchone()[0]:
         for (paper,) in connection.execute(LACKING).fetchall():
             keep(connection, paper, _words_of(connection, paper))
