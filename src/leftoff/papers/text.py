@@ -1,4 +1,4 @@
-"""Turn a marked-up element into the text a reader sees."""
+"""Look into the elements of PubMed's XML, and turn them into the text a reader sees."""
 
 from __future__ import annotations
 
