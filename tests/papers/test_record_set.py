@@ -77,6 +77,12 @@ def test_what_is_no_set_of_records_raises(body: bytes, error: type[Exception]) -
         list(cut(body))
 
 
+@pytest.mark.parametrize("encoding", ["UTF-8", "utf-8", "utf8", "US-ASCII", "ascii"])
+def test_an_encoding_may_be_named_in_any_case(encoding: str) -> None:
+    """All of these are read as UTF-8."""
+    assert list(cut(f'<?xml version="1.0" encoding="{encoding}"?>'.encode() + SET % ONE)) == [ONE]
+
+
 @pytest.mark.parametrize(
     "raw",
     [

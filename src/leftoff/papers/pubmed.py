@@ -25,8 +25,9 @@ from leftoff.papers.text import Children, by_name, grandchildren, plain, text_of
 SOURCE = "pubmed"
 ORCID = re.compile(r"([0-9]{4})-?([0-9]{4})-?([0-9]{4})-?([0-9]{3}[0-9Xx])\s*$")
 PMC = re.compile(r"(?:PMC)?\s*([0-9]+)(?:\.[0-9]+)?", re.IGNORECASE)
-_heading = lru_cache(maxsize=20_000)(Heading)  # the same headings come again and again
 NO_TITLE = {"", "[not available].", "[not available]"}
+
+_heading = lru_cache(maxsize=20_000)(Heading)  # the same headings come again and again
 
 
 def records(source: bytes | IO[bytes]) -> Iterator[Record]:

@@ -29,6 +29,7 @@ BEGIN = re.compile(rb"<Pubmed(?:Book)?Article[\s>]")
 END = re.compile(rb"</Pubmed(?:Book)?Article\s*>")
 CUT_OUT = b"<PubmedArticle/>"
 DOCTYPE = b'<!DOCTYPE PubmedArticle SYSTEM "none">'  # with it a name that no DTD tells is no error, and stays a name
+UTF8 = {"UTF8", "USASCII", "ASCII"}  # a record is parsed without the set that names its encoding
 XML = (b"<?xml", b"<Pubmed", b"<!DOCTYPE Pubmed")
 CHUNK = 1 << 16
 LONGEST: Final = 1 << 24  # bytes; the longest known record has 0.4 MB
@@ -98,7 +99,8 @@ def _check(rest: bytes, places: int) -> None:
     found = list(root.iter(ARTICLE, BOOK))
     if len(found) != places or any(each.getparent() is not root for each in found):
         raise Inconsistent("the service answered with a record that is empty, or is not in the set itself")
-    if (encoding := root.getroottree().docinfo.encoding) not in (None, "UTF-8", "utf-8", "US-ASCII", "ASCII"):
+    encoding = root.getroottree().docinfo.encoding or "UTF-8"
+    if encoding.upper().replace("-", "") not in UTF8:
         raise Inconsistent(f"the service answered in {encoding} in place of UTF-8")
 
 

@@ -34,7 +34,8 @@ def cited(last: str | None, fore: str | None, initials: str | None) -> str | Non
 def is_called(name: str, fore: str | None, initials: str | None, wanted: str) -> bool:
     """Say whether an author may be called so: ``Lovelace``, ``Ada Lovelace``, ``Lovelace, A.``, ``Lovelace AB``.
 
-    Each word that is wanted is a word of the name, a single letter the first of one, several capitals the initials.
+    Each word that is wanted is a word of the name, a single letter the first of one, the initials, or two or three
+    capitals that these begin with.
     """
     left = WORD.findall(folded(name))
     short = WORD.findall(folded(initials or _initials(fore)))  # "Mde L" has two words
